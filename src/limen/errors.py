@@ -1,0 +1,235 @@
+"""Every failure that limen can name.
+
+An error has a public side, fixed by its class (`status`, `code`, `detail`) plus what the client needs to go on
+(`data`), and a private side, the `reason`, which is only ever logged. `http.responses` is the one place that
+turns an error into an answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class ConfigurationError(Exception):
+    """The set-up cannot work: one sentence that names the setting and the cure. Raised at start, never by a request."""
+
+
+class AuthError(Exception):
+    """A request that is refused.
+
+    Args:
+        reason: what happened, for the log; never shown to the client.
+        data: what the client needs to go on (`retry_after`, `scope`, `errors`), shown beside `code`.
+        context: public identifiers for the log line (a session id, a key id); never a secret.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "invalid_request"
+    detail: ClassVar[str] = "The request is not valid."
+
+    def __init__(self, reason: str = "", *, data: Mapping[str, object] | None = None, **context: object) -> None:
+        super().__init__(reason or self.detail)
+        self.reason = reason or self.detail
+        self.data: Mapping[str, object] = data or {}
+        self.context = context
+
+
+class InvalidRequest(AuthError):
+    """The request contradicts itself or cannot be read (RFC 6750 §3.1, RFC 6749 §5.2)."""
+
+
+class NotAuthenticated(AuthError):
+    """Nothing was presented where a credential is needed (RFC 6750 §3.1: no error code in the challenge)."""
+
+    status = 401
+    code = "not_authenticated"
+    detail = "Sign in to use this."
+
+
+class InvalidCredential(AuthError):
+    """A credential was presented and is not good: forged, expired, revoked, malformed (RFC 6750 §3.1 `invalid_token`)."""
+
+    status = 401
+    code = "invalid_token"
+    detail = "The credential is invalid, expired or revoked."
+
+
+class IncorrectLogin(AuthError):
+    """The one answer to every failing login, whatever failed (ASVS 6.3.8)."""
+
+    status = 401
+    code = "invalid_credentials"
+    detail = "Incorrect email or password"
+
+
+class InvalidGrant(AuthError):
+    """A refresh token or authorization grant that is invalid, expired, revoked or replayed (RFC 6749 §5.2)."""
+
+    status = 401
+    code = "invalid_grant"
+    detail = "The grant is invalid, expired or revoked."
+
+
+class InvalidClient(AuthError):
+    """Client authentication failed (RFC 6749 §5.2)."""
+
+    status = 401
+    code = "invalid_client"
+    detail = "Client authentication failed."
+
+
+class InvalidScope(AuthError):
+    """The scope parameter is not a list of scope tokens (RFC 6749 §3.3)."""
+
+    code = "invalid_scope"
+    detail = "The requested scope is malformed."
+
+
+class UnsupportedGrantType(AuthError):
+    """The token endpoint does not know this grant (RFC 6749 §5.2)."""
+
+    code = "unsupported_grant_type"
+    detail = "The grant type is not supported."
+
+
+class InvalidToken(AuthError):
+    """A one-time token from a mail or a ticket that is unknown, used or expired."""
+
+    code = "invalid_token"
+    detail = "The token is invalid, used or expired."
+
+
+class Forbidden(AuthError):
+    """Authenticated, and not allowed."""
+
+    status = 403
+    code = "forbidden"
+    detail = "You are not allowed to do this."
+
+
+class InsufficientScope(Forbidden):
+    """The credential does not carry a permission that the route needs (RFC 6750 §3.1).
+
+    Args:
+        scope: the permissions that would have been enough, space separated.
+    """
+
+    code = "insufficient_scope"
+    detail = "The credential does not carry the permission that this needs."
+
+    def __init__(self, reason: str = "", *, scope: str, **context: object) -> None:
+        super().__init__(reason, data={"scope": scope}, **context)
+        self.scope = scope
+
+
+class CrossOrigin(Forbidden):
+    """A request that a foreign page made the browser send (ASVS 3.5.1)."""
+
+    code = "cross_origin"
+    detail = "This request must come from the same origin."
+
+
+class NotFound(AuthError):
+    """No such object, or one whose existence is private."""
+
+    status = 404
+    code = "not_found"
+    detail = "There is no such object."
+
+
+class Conflict(AuthError):
+    """The request is well-formed and cannot be carried out as things stand."""
+
+    status = 409
+    code = "conflict"
+    detail = "The request conflicts with the present state."
+
+
+class EmailTaken(Conflict):
+    """Another account has this e-mail address or username."""
+
+    code = "email_taken"
+    detail = "An account with this email exists."
+
+
+class UsernameTaken(Conflict):
+    """Another account has this username."""
+
+    code = "username_taken"
+    detail = "An account with this username exists."
+
+
+class LastAdmin(Conflict):
+    """The change would leave no active holder of `*`."""
+
+    code = "last_admin"
+    detail = "The last administrator cannot be demoted, disabled or deleted."
+
+
+class PayloadTooLarge(AuthError):
+    """The body or a credential is over its limit; refused before any work."""
+
+    status = 413
+    code = "payload_too_large"
+    detail = "The request body is too large."
+
+
+class UnsupportedMediaType(AuthError):
+    """The body is not of the media type that the route reads."""
+
+    status = 415
+    code = "unsupported_media_type"
+    detail = "The body's media type is not supported here."
+
+
+class Unprocessable(AuthError):
+    """Fields that are missing, unknown or of the wrong form.
+
+    Args:
+        errors: one mapping per field: `loc`, `msg`, `type`; never the value that was sent.
+    """
+
+    status = 422
+    code = "validation_error"
+    detail = "Some fields are missing or not valid."
+
+    def __init__(self, reason: str = "", *, errors: Sequence[Mapping[str, object]] = (), **context: object) -> None:
+        super().__init__(reason, data={"errors": [dict(error) for error in errors]}, **context)
+
+
+class WeakPassword(Unprocessable):
+    """A new password that NIST SP 800-63B-4 §3.1.1.2 or ASVS 6.2 refuses; `errors` holds the reasons."""
+
+    code = "weak_password"
+    detail = "Choose a stronger password."
+
+
+class TooManyRequests(AuthError):
+    """A limit is used up.
+
+    Args:
+        retry_after: whole seconds until it is worth trying again.
+    """
+
+    status = 429
+    code = "too_many_requests"
+    detail = "Too many tries. Wait and try again."
+
+    def __init__(self, reason: str = "", *, retry_after: int, **context: object) -> None:
+        super().__init__(reason, data={"retry_after": retry_after}, **context)
+        self.retry_after = retry_after
+
+
+class Unavailable(AuthError):
+    """A store that is needed is down, or the hashing queue is full: try again, nothing was decided.
+
+    Args:
+        retry_after: whole seconds until it is worth trying again.
+    """
+
+    status = 503
+    code = "unavailable"
+    detail = "The service is not available for a moment. Try again."
+
+    def __init__(self, reason: str = "", *, retry_after: int = 1, **context: object) -> None:
+        super().__init__(reason, data={"retry_after": retry_after}, **context)
+        self.retry_after = retry_after
