@@ -1,0 +1,114 @@
+"""What has happened: frozen, in the past tense, published after the commit.
+
+Listeners hear; they cannot change the flow. One that fails is logged and the others still hear.
+"""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+_log = logging.getLogger("limen.events")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened at `at` (aware, UTC) to the user `subject`, caused from `ip` by `user_agent`."""
+
+    at: datetime
+    subject: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered(Event):
+    """An account was created."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn(Event):
+    """A session began."""
+
+    session_id: str
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginFailed(Event):
+    """A first factor was refused; `reason` says why, for the operator only."""
+
+    reason: str
+    identifier: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensRefreshed(Event):
+    """A session's refresh token was rotated."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshReused(Event):
+    """A rotated refresh token came back after the grace: theft. The session is already ended (RFC 9700 §4.14.2)."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsEnded(Event):
+    """Sessions were ended by `reason` (`logout`, `password_changed`, …)."""
+
+    session_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordChanged(Event):
+    """A password was replaced by its owner or an operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUpdated(Event):
+    """Fields of the user row were changed; `fields` names them."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeleted(Event):
+    """The account and its sessions are gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RightsChanged(Event):
+    """Roles or direct permissions of a user were replaced."""
+
+    roles: tuple[str, ...]
+    permissions: tuple[str, ...]
+
+
+Listener = Callable[[Event], Awaitable[None] | None]
+
+
+class Events:
+    """Tells listeners what has happened."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Hear every event from now on; filter by class inside."""
+        self._listeners.append(listener)
+
+    async def publish(self, event: Event) -> None:
+        """Tell every listener; a failing one is logged and hidden from the flow."""
+        for listener in self._listeners:
+            try:
+                answer = listener(event)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception:
+                _log.exception("a listener failed on %s", type(event).__name__)

@@ -1,0 +1,153 @@
+"""What an operator can set: `LIMEN_*` in the environment or in `.env`.
+
+Every name is listed in `docs/settings.md`; the few unprefixed aliases are for apps that come from FastAPI's tutorial.
+"""
+
+import difflib
+import logging
+import os
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from limen.errors import ConfigurationError
+
+_log = logging.getLogger("limen.settings")
+
+MAKE_A_SECRET = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+
+Algorithm = Literal["HS256", "ES256", "EdDSA", "RS256"]
+
+
+def _comma_list(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = BeforeValidator(_comma_list)
+
+
+def _also(name: str) -> AliasChoices:
+    """The prefixed name first, then the tutorial's."""
+    return AliasChoices(f"LIMEN_{name}", name)
+
+
+class AuthSettings(BaseSettings):
+    """All settings of the kernel and of the features that come with limen; times are in the unit that the name says.
+
+    Raises:
+        ConfigurationError: from `load()`, one sentence that names the setting and the cure.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIMEN_",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY"))
+    secret_key_fallbacks: Annotated[tuple[SecretStr, ...], NoDecode, CommaList] = ()
+    algorithm: Algorithm = Field("HS256", validation_alias=_also("ALGORITHM"))
+    signing_key_file: Path | None = None
+    database_url: str = Field("sqlite+aiosqlite:///./limen.db", validation_alias=_also("DATABASE_URL"))
+    redis_url: SecretStr | None = None
+    base_url: str = "http://localhost:8000"
+    audience: str | None = None
+    access_token_expire_minutes: float = Field(15, gt=0, validation_alias=_also("ACCESS_TOKEN_EXPIRE_MINUTES"))
+    refresh_token_expire_days: float = Field(14, gt=0)
+    session_expire_days: float = Field(90, gt=0, description="the absolute end of a session, however often it is used")
+    refresh_grace_seconds: float = Field(10, ge=0, le=300)
+    clock_leeway_seconds: int = Field(5, ge=0, le=300)
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, CommaList] = ()
+    trusted_origins: Annotated[tuple[str, ...], NoDecode, CommaList] = ()
+    revocation_poll_seconds: float = Field(1, gt=0, le=60)
+    revocation_deaf_seconds: float = Field(30, gt=0)
+    email_verification: Literal["off", "optional", "required"] = "off"
+    smtp_url: SecretStr | None = None
+    mail_from: str | None = None
+    supabase_url: str | None = Field(None, validation_alias=_also("SUPABASE_URL"))
+    supabase_key: SecretStr | None = Field(None, validation_alias=_also("SUPABASE_KEY"))
+    supabase_jwt_secret: SecretStr | None = None
+    max_sessions: int | None = Field(None, ge=1)
+    login_limit: str = "10/5minutes"
+    address_limit: str = "30/minute"
+
+    @model_validator(mode="after")
+    def _check_base_url(self) -> "AuthSettings":
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("LIMEN_BASE_URL must be an http(s) URL such as https://example.com, without query or fragment")
+        return self
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of every token: the base URL plus `/auth` (RFC 8414 §2)."""
+        return self.base_url.rstrip("/") + "/auth"
+
+    @property
+    def expected_audience(self) -> str:
+        """The `aud` of every token; the issuer unless `LIMEN_AUDIENCE` names another."""
+        return self.audience or self.issuer
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach the app by https, which decides the cookie's name and its Secure flag."""
+        return self.base_url.startswith("https://")
+
+    @classmethod
+    def load(cls) -> "AuthSettings":
+        """Read the environment and `.env`.
+
+        Raises:
+            ConfigurationError: a value is of the wrong form.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigurationError(_sentence(error)) from None
+
+    def secret(self) -> str:
+        """The root secret.
+
+        Raises:
+            ConfigurationError: none is set.
+        """
+        if self.secret_key is None or not self.secret_key.get_secret_value():
+            raise ConfigurationError(
+                "LIMEN_SECRET_KEY is not set: run `limen init`, or put LIMEN_SECRET_KEY=… into .env with a value from "
+                + MAKE_A_SECRET
+            )
+        return self.secret_key.get_secret_value()
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    name = field if field.isupper() or not field else f"LIMEN_{field.upper()}"
+    return f"{name}: {first['msg']}".removeprefix(": Value error, ")
+
+
+def known_names(settings: Iterable[type[BaseSettings]] = (AuthSettings,)) -> frozenset[str]:
+    """The environment names that limen reads, `LIMEN_OAUTH_…` aside."""
+    names: set[str] = set()
+    for model in settings:
+        prefix = model.model_config.get("env_prefix") or ""
+        names.update(f"{prefix}{field}".upper() for field in model.model_fields)
+    return frozenset(names)
+
+
+def warn_of_unknown_names(known: frozenset[str]) -> None:
+    """Log each `LIMEN_*` name of the environment that nothing reads, with the nearest name that something does."""
+    for name in sorted(os.environ):
+        if not name.startswith("LIMEN_") or name in known or name.startswith("LIMEN_OAUTH_"):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        _log.warning("%s is set and nothing reads it%s", name, hint)
