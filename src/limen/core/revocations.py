@@ -1,0 +1,103 @@
+"""What has been taken back: in memory, bounded, expiring.
+
+An entry lives no longer than the longest credential that it could affect. Rights are versioned by a counter of the
+user (`epoch`), not by time, so that clocks that differ between machines decide nothing.
+"""
+
+import heapq
+from dataclasses import dataclass
+from enum import StrEnum
+
+from limen.core.principal import Principal
+from limen.errors import Unavailable
+
+FOREVER = 2**62
+"""The epoch that no credential reaches: everything of the subject is taken back."""
+
+
+class Revoked(StrEnum):
+    """What kind of thing a revocation takes back."""
+
+    SESSION = "session"
+    SUBJECT = "subject"
+    CREDENTIAL = "credential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """One entry: the `target` of this `kind` is taken back until `expires_at`.
+
+    Attributes:
+        kind: a session, a subject (all that was made with rights older than `epoch`), or one API key or token by its id.
+        target: the session's id, the user's id or the credential's id.
+        epoch: for subjects, the first version of the rights that still holds.
+        expires_at: seconds since the epoch; by then every affected credential has ended by itself.
+    """
+
+    kind: Revoked
+    target: str
+    expires_at: float
+    epoch: int = FOREVER
+
+
+class Revocations:
+    """The live entries, asked on every request: three dictionary look-ups, no I/O."""
+
+    def __init__(self, *, deaf_after: float) -> None:
+        """
+        Args:
+            deaf_after: seconds without word from the log after which nothing is vouched for any more.
+        """
+        self._deaf_after = deaf_after
+        self._heard_at = float("-inf")
+        self._live: dict[Revoked, dict[str, tuple[int, float]]] = {kind: {} for kind in Revoked}
+        self._ends: list[tuple[float, Revoked, str]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._live.values()))
+
+    @property
+    def heard_at(self) -> float:
+        """When the log was last heard, in seconds since the epoch."""
+        return self._heard_at
+
+    def hear(self, now: float) -> None:
+        """Note that everything in the log up to `now` has been applied."""
+        self._heard_at = max(self._heard_at, now)
+        self._forget(now)
+
+    def apply(self, revocation: Revocation) -> None:
+        """Take it back in this process; applying an entry twice changes nothing."""
+        live = self._live[revocation.kind]
+        epoch, end = live.get(revocation.target, (-1, 0.0))
+        if revocation.epoch <= epoch and revocation.expires_at <= end:
+            return
+        end = max(end, revocation.expires_at)
+        live[revocation.target] = (max(epoch, revocation.epoch), end)
+        heapq.heappush(self._ends, (end, revocation.kind, revocation.target))
+
+    def covers(self, principal: Principal) -> bool:
+        """Whether this principal's credential has been taken back."""
+        live = self._live
+        if principal.session_id is not None and principal.session_id in live[Revoked.SESSION]:
+            return True
+        if principal.credential_id is not None and principal.credential_id in live[Revoked.CREDENTIAL]:
+            return True
+        entry = live[Revoked.SUBJECT].get(principal.subject)
+        return entry is not None and principal.epoch < entry[0]
+
+    def check_heard(self, now: float) -> None:
+        """Refuse to vouch for anything when the log has been silent too long.
+
+        Raises:
+            Unavailable: nothing was heard for `deaf_after` seconds.
+        """
+        if now - self._heard_at > self._deaf_after:
+            raise Unavailable("the revocation log has not been heard", since=self._heard_at)
+
+    def _forget(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now:
+            _, kind, target = heapq.heappop(self._ends)
+            entry = self._live[kind].get(target)
+            if entry is not None and entry[1] <= now:
+                del self._live[kind][target]
