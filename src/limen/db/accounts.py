@@ -1,0 +1,173 @@
+"""The user row's verbs. Rows go in and out as Core; an instance of the app's class is built only for the app."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Row, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from limen.core.clock import Clock
+from limen.core.identity import Identity
+from limen.core.revocations import FOREVER, Revocation, Revoked
+from limen.db.database import Database, outages
+from limen.db.rights import Held, RightsStore
+from limen.db.sessions import Lifetimes
+from limen.db.tables import Tables
+from limen.db.users import UserMixin, parse_key
+
+U = TypeVar("U", bound=UserMixin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user row as it stands, with what the user holds, in one snapshot."""
+
+    id: object
+    held: Held
+    columns: Mapping[str, object] = field(repr=False)
+
+    @property
+    def subject(self) -> str:
+        """The id as text: the `sub` of every credential."""
+        return str(self.id)
+
+    @property
+    def email(self) -> str:
+        """The address as typed."""
+        return str(self.columns["email"])
+
+
+class UserStore(Generic[U]):
+    """Finds, adds, changes and removes users, whatever their table and key."""
+
+    def __init__(
+        self,
+        database: Database,
+        tables: Tables,
+        *,
+        model: type[U],
+        rights: RightsStore,
+        clock: Clock,
+        lifetimes: Lifetimes,
+    ) -> None:
+        self._database = database
+        self._tables = tables
+        self._rights = rights
+        self._clock = clock
+        self._lifetimes = lifetimes
+        self.model = model
+
+    @property
+    def key(self) -> Column[object]:
+        """The user table's key column."""
+        return self._tables.user_key
+
+    def parse_key(self, subject: str) -> object | None:
+        """The key that `subject` is the text of, or None."""
+        return parse_key(self.key, subject)
+
+    async def load(self, subject: str) -> U | None:
+        """The user as an instance of the app's class, detached, or None for no such or a disabled user."""
+        key = self.parse_key(subject)
+        if key is None:
+            return None
+        statement = select(self.model).where(self.key == key, self._tables.users.c.is_active)
+        with outages():
+            async with AsyncSession(self._database.engine, expire_on_commit=False) as session:
+                user: U | None = (await session.execute(statement)).scalar_one_or_none()
+                session.expunge_all()
+                return user
+
+    async def find(self, user_id: object) -> Account | None:
+        """The account with this key."""
+        return await self._find(self.key == user_id)
+
+    async def find_by_subject(self, subject: str) -> Account | None:
+        """The account that a credential names."""
+        key = self.parse_key(subject)
+        return None if key is None else await self.find(key)
+
+    async def find_by_identifier(self, canonical: str) -> Account | None:
+        """The account with this canonical e-mail address or username."""
+        return await self._find(self.named(canonical))
+
+    def named(self, canonical: str) -> ColumnElement[bool]:
+        """The condition that finds a user by canonical e-mail address or username, each by its own index."""
+        users = self._tables.users.c
+        return users.email_canonical == canonical if "@" in canonical else users.username_canonical == canonical
+
+    def account_columns(self) -> tuple[ColumnElement[object], ...]:
+        """What a SELECT on the user table needs so that `account` can read its rows."""
+        return (*self._tables.users.c, *self._rights.columns(self.key))
+
+    def account(self, row: Row[tuple[object, ...]]) -> Account:
+        """The account in a row that was read with `account_columns()`."""
+        values = row._mapping
+        columns = {column.name: values[column] for column in self._tables.users.c}
+        return Account(id=values[self.key], held=self._rights.held(values), columns=columns)
+
+    async def list_page(
+        self, *, after: object | None, limit: int, search: str | None = None, role: str | None = None
+    ) -> tuple[Account, ...]:
+        """Up to `limit` accounts in key order after the key `after`, filtered by name prefix and role."""
+        statement = select(*self.account_columns()).order_by(self.key).limit(limit)
+        users, roles = self._tables.users.c, self._tables.user_roles.c
+        if after is not None:
+            statement = statement.where(self.key > after)
+        if search:
+            canonical = search.lower()
+            statement = statement.where(
+                or_(
+                    users.email_canonical.startswith(canonical, autoescape=True),
+                    users.username_canonical.startswith(canonical, autoescape=True),
+                )
+            )
+        if role is not None:
+            statement = statement.where(self.key.in_(select(roles.user_id).where(roles.role == role)))
+        return tuple(self.account(row) for row in await self._database.read(statement))
+
+    async def add(
+        self,
+        connection: AsyncConnection,
+        *,
+        email: Identity,
+        username: Identity | None,
+        created_at: datetime,
+        values: Mapping[str, object],
+    ) -> object:
+        """Insert a user; the new key."""
+        row = {
+            "email": email.typed,
+            "email_canonical": email.canonical,
+            "username": username.typed if username else None,
+            "username_canonical": username.canonical if username else None,
+            "created_at": created_at,
+            **values,
+        }
+        return (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
+
+    async def change(self, user_id: object, values: Mapping[str, object]) -> bool:
+        """Set columns of one user; False for no such user."""
+        statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
+        return bool(await self._database.write(statement))
+
+    async def change_within(self, connection: AsyncConnection, user_id: object, values: Mapping[str, object]) -> None:
+        """The same inside a caller's transaction."""
+        await connection.execute(update(self._tables.users).where(self.key == user_id).values(dict(values)))
+
+    async def remove(self, connection: AsyncConnection, user_id: object) -> Revocation | None:
+        """Delete the user and, by the foreign keys, all that hangs on it; the revocation to write and apply."""
+        statement = delete(self._tables.users).where(self.key == user_id).returning(self.key)
+        gone = (await connection.execute(statement)).scalar_one_or_none()
+        return None if gone is None else self.lockout(user_id)
+
+    def lockout(self, user_id: object, *, epoch: int = FOREVER) -> Revocation:
+        """The revocation of whatever was made with this user's rights before `epoch`."""
+        expires_at = self._clock.time() + self._lifetimes.credential.total_seconds()
+        return Revocation(kind=Revoked.SUBJECT, target=str(user_id), epoch=epoch, expires_at=expires_at)
+
+    async def _find(self, where: ColumnElement[bool]) -> Account | None:
+        rows = await self._database.read(select(*self.account_columns()).where(where))
+        return self.account(rows[0]) if rows else None

@@ -1,0 +1,149 @@
+"""The unit of work: limen's own short transactions, never the request's (a rollback would undo a theft response)."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+from sqlalchemy import Executable, Row, Table, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from limen.errors import ConfigurationError, Unavailable
+
+_DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
+
+
+class UniqueViolation(Exception):
+    """A unique value is taken; `constraint` is what the driver said, for the slice that knows its own columns."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__("a unique value is taken")
+        self.constraint = constraint
+
+
+class Database:
+    """Runs statements on the app's own database.
+
+    A statement that stands alone runs in autocommit: one round trip. Several that must hold together run in
+    `transaction()`. An outage is `Unavailable` (503), never an answer about a credential.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # SQLite has one writer. Within a process they queue here, in order, instead of polling the file's lock.
+        self._writers = anyio.Semaphore(1) if self.is_sqlite else None
+
+    async def read(self, statement: Executable) -> Sequence[Row[tuple[object, ...]]]:
+        """The rows of one reading statement.
+
+        Raises:
+            Unavailable: the database is down.
+        """
+        with outages():
+            async with self._autocommit.connect() as connection:
+                return (await connection.execute(statement)).all()
+
+    async def write(self, statement: Executable) -> Sequence[Row[tuple[object, ...]]]:
+        """Commit one writing statement; the rows are those of its RETURNING.
+
+        Raises:
+            Unavailable: the database is down.
+            UniqueViolation: a unique value is taken.
+        """
+        async with self._writing(), self._autocommit.connect() as connection:
+            result = await connection.execute(statement)
+            return result.all() if result.returns_rows else ()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits when the block ends well.
+
+        Raises:
+            Unavailable: the database is down.
+            UniqueViolation: a unique value is taken.
+        """
+        async with self._writing():
+            if not self.is_sqlite:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._autocommit.connect() as connection, _immediate(connection):
+                yield connection
+
+    async def check(self, tables: Sequence[Table]) -> None:
+        """Refuse to start on a database that cannot be reached or lacks a table or column.
+
+        Raises:
+            ConfigurationError: one sentence that names the setting or the command.
+        """
+        try:
+            async with self._autocommit.connect() as connection:
+                for table in tables:
+                    await _probe(connection, table)
+        except _DOWN as error:
+            raise ConfigurationError(
+                f"LIMEN_DATABASE_URL ({self.engine.url.render_as_string(hide_password=True)}) cannot be reached: "
+                f"{_driver_words(error)}"
+            ) from None
+
+    async def dispose(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        with outages():
+            if self._writers is None:
+                yield
+            else:
+                async with self._writers:
+                    yield
+
+
+@asynccontextmanager
+async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
+    """BEGIN IMMEDIATE, so that a transaction that read first cannot find the file locked when it writes."""
+    await connection.execute(text("BEGIN IMMEDIATE"))
+    try:
+        yield
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await connection.execute(text("ROLLBACK"))
+        raise
+    await connection.execute(text("COMMIT"))
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turn what drivers raise into limen's errors; an outage is the same 503 whatever the driver calls it."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise UniqueViolation(str(error.orig)) from None
+    except _DOWN as error:
+        raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
+        raise
+
+
+async def _probe(connection: AsyncConnection, table: Table) -> None:
+    try:
+        await connection.execute(select(table).limit(0))
+    except (ProgrammingError, OperationalError) as error:
+        if isinstance(error, OperationalError) and "no such" not in str(error.orig):
+            raise
+        raise ConfigurationError(
+            f"The database has no up-to-date table {table.name} ({_driver_words(error)}): run `limen migrate`"
+        ) from None
+
+
+def _driver_words(error: BaseException) -> str:
+    """What the driver said, on one line, without the statement and its parameters."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split())[:300] or type(cause).__name__

@@ -1,0 +1,55 @@
+"""Engines made from `LIMEN_DATABASE_URL`: SQLite in WAL mode as the embedded default, PostgreSQL for production."""
+
+import sqlite3
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from limen.errors import ConfigurationError
+
+BUSY_TIMEOUT_MS = 15_000
+POSTGRES_POOL = {"pool_size": 10, "max_overflow": 10, "pool_timeout": 15}
+_ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine for `url`; a bare `sqlite://` or `postgresql://` gets the async driver that limen ships with.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        parsed = parsed.set(drivername=_ASYNC_DRIVERS.get(parsed.drivername, parsed.drivername))
+        return _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigurationError(f"LIMEN_DATABASE_URL cannot be read: {type(error).__name__}") from None
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"LIMEN_DATABASE_URL needs the driver {error.name}, which is not installed: pip install 'limen[postgres]'"
+        ) from None
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
+
+
+def _server(url: URL) -> AsyncEngine:
+    limits: dict[str, object] = {}
+    if url.drivername == "postgresql+psycopg":
+        limits = {"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=10000"}
+    elif url.drivername == "postgresql+asyncpg":
+        limits = {"timeout": 5, "server_settings": {"statement_timeout": "15000", "lock_timeout": "10000"}}
+    return create_async_engine(url, connect_args=limits, **POSTGRES_POOL)

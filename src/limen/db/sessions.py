@@ -1,0 +1,213 @@
+"""The session row and its verbs: one sign-in on one device, whatever carries it.
+
+`rotate` is one atomic statement (RFC 9700 §4.14.2). A session that ends writes its revocation in the same transaction.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.clock import Clock
+from limen.core.opaque import RefreshPair, new_id
+from limen.core.revocations import Revocation, Revoked
+from limen.db.database import Database
+from limen.db.revocation_log import RevocationLog
+from limen.db.rights import Held, RightsStore
+from limen.db.tables import Tables
+
+_MILLISECOND_DIGITS = 13
+_REMEMBERED_ROTATIONS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session as it stands, with the rights of its user in the same snapshot.
+
+    Attributes:
+        carrier: what carries it: `token` or `cookie`.
+        generation: how often its refresh token was rotated.
+        scope: what it was narrowed to at login, or None for everything that the user holds.
+        idle_ends_at: when it ends if it is not used; moved by use, never past `ends_at`.
+    """
+
+    id: UUID
+    user_id: object
+    carrier: str
+    generation: int
+    rotations: str
+    scope: str | None
+    client_id: str | None
+    amr: tuple[str, ...]
+    authenticated_at: datetime
+    created_at: datetime
+    last_seen_at: datetime
+    idle_ends_at: datetime
+    ends_at: datetime
+    ip: str | None
+    user_agent: str | None
+    ended_at: datetime | None
+    held: Held
+
+    def rotated_at(self, generation: int) -> float | None:
+        """When this generation was rotated away, in seconds since the epoch, while it is remembered."""
+        back = (self.generation - generation - 1) * _MILLISECOND_DIGITS
+        digits = self.rotations[back : back + _MILLISECOND_DIGITS] if back >= 0 else ""
+        return int(digits) / 1000 if digits else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """How long sessions last unused and at most, and how long an ended one's tokens could still be shown."""
+
+    idle: timedelta
+    absolute: timedelta
+    credential: timedelta
+
+
+class SessionStore:
+    """Opens, rotates, finds and ends sessions."""
+
+    def __init__(
+        self,
+        database: Database,
+        tables: Tables,
+        *,
+        rights: RightsStore,
+        log: RevocationLog,
+        clock: Clock,
+        lifetimes: Lifetimes,
+    ) -> None:
+        self._database = database
+        self._table = tables.sessions
+        self._rights = rights
+        self._log = log
+        self._clock = clock
+        self.lifetimes = lifetimes
+
+    async def open(self, user_id: object, *, carrier: str, amr: Collection[str], **details: object) -> UUID:
+        """Begin a session and commit it; its id.
+
+        Args:
+            details: columns that the caller knows: `scope`, `client_id`, `ip`, `user_agent`, `secret_digest`.
+        """
+        now = self._clock.now()
+        session_id = details.pop("id", None) or new_id(now.timestamp())
+        values = {
+            "id": session_id,
+            "user_id": user_id,
+            "carrier": carrier,
+            "amr": " ".join(amr),
+            "authenticated_at": now,
+            "created_at": now,
+            "last_seen_at": now,
+            "idle_ends_at": now + self.lifetimes.idle,
+            "ends_at": now + self.lifetimes.absolute,
+            **details,
+        }
+        await self._database.write(insert(self._table).values(values))
+        return UUID(str(session_id))
+
+    async def rotate(self, pair: RefreshPair) -> Session | None:
+        """Move a live session from the pair's generation to the next; None when it is not at that generation.
+
+        One statement decides: of any number of workers that try at once, one gets the row.
+        """
+        now = self._clock.now()
+        table = self._table
+        slid = now + self.lifetimes.idle
+        stamp = f"{int(now.timestamp() * 1000):0{_MILLISECOND_DIGITS}d}"
+        kept = _REMEMBERED_ROTATIONS * _MILLISECOND_DIGITS
+        statement = (
+            update(table)
+            .where(table.c.id == pair.session_id, table.c.generation == pair.generation, self._is_live(now))
+            .values(
+                generation=table.c.generation + 1,
+                rotations=func.substr(literal(stamp).concat(table.c.rotations), 1, kept),
+                last_seen_at=now,
+                idle_ends_at=case((table.c.ends_at < slid, table.c.ends_at), else_=slid),
+            )
+            .returning(*self._columns())
+        )
+        rows = await self._database.write(statement)
+        return _session(rows[0]) if rows else None
+
+    async def find(self, session_id: UUID) -> Session | None:
+        """The session as it stands, ended or not."""
+        rows = await self._database.read(select(*self._columns()).where(self._table.c.id == session_id))
+        return _session(rows[0]) if rows else None
+
+    async def list_live(self, user_id: object) -> tuple[Session, ...]:
+        """The user's live sessions, the latest seen first."""
+        statement = (
+            select(*self._columns())
+            .where(self._table.c.user_id == user_id, self._is_live(self._clock.now()))
+            .order_by(self._table.c.last_seen_at.desc(), self._table.c.id)
+        )
+        return tuple(_session(row) for row in await self._database.read(statement))
+
+    async def end(self, session_id: UUID, *, reason: str, user_id: object | None = None) -> bool:
+        """End one session (of this user, if one is named) in its own transaction; False if it was not live."""
+        where = self._table.c.id == session_id
+        if user_id is not None:
+            where = and_(where, self._table.c.user_id == user_id)
+        return bool(await self._end(where, reason))
+
+    async def end_all(self, user_id: object, *, reason: str, but: UUID | None = None) -> tuple[str, ...]:
+        """End the user's sessions, all or all but one, in one committed transaction; their ids."""
+        return await self._end(self._of(user_id, but), reason)
+
+    async def end_all_within(
+        self, connection: AsyncConnection, user_id: object, *, reason: str, but: UUID | None = None
+    ) -> tuple[Revocation, ...]:
+        """The same inside a caller's transaction; the caller applies the revocations after its commit."""
+        return await self._end_within(connection, self._of(user_id, but), reason)
+
+    async def purge(self, *, keep: timedelta) -> None:
+        """Delete sessions that ended, by themselves or not, longer ago than `keep`."""
+        before = self._clock.now() - keep
+        table = self._table
+        gone = or_(table.c.ended_at < before, table.c.idle_ends_at < before, table.c.ends_at < before)
+        await self._database.write(delete(table).where(gone))
+
+    async def _end(self, where: ColumnElement[bool], reason: str) -> tuple[str, ...]:
+        async with self._database.transaction() as connection:
+            entries = await self._end_within(connection, where, reason)
+        self._log.apply(entries)
+        return tuple(entry.target for entry in entries)
+
+    async def _end_within(
+        self, connection: AsyncConnection, where: ColumnElement[bool], reason: str
+    ) -> tuple[Revocation, ...]:
+        now = self._clock.now()
+        statement = (
+            update(self._table)
+            .where(where, self._table.c.ended_at.is_(None))
+            .values(ended_at=now, end_reason=reason)
+            .returning(self._table.c.id)
+        )
+        ended = (await connection.execute(statement)).scalars().all()
+        expires_at = (now + self.lifetimes.credential).timestamp()
+        entries = tuple(Revocation(kind=Revoked.SESSION, target=str(id), expires_at=expires_at) for id in ended)
+        await self._log.append(connection, entries)
+        return entries
+
+    def _of(self, user_id: object, but: UUID | None) -> ColumnElement[bool]:
+        mine = self._table.c.user_id == user_id
+        return mine if but is None else and_(mine, self._table.c.id != but)
+
+    def _is_live(self, now: datetime) -> ColumnElement[bool]:
+        table = self._table
+        return and_(table.c.ended_at.is_(None), table.c.idle_ends_at > now, table.c.ends_at > now)
+
+    def _columns(self) -> tuple[ColumnElement[object], ...]:
+        return (*self._table.c, *self._rights.columns(self._table.c.user_id))
+
+
+def _session(row: Row[tuple[object, ...]]) -> Session:
+    values = row._mapping
+    own = {name: values[name] for name in Session.__slots__ if name not in ("amr", "held")}
+    return Session(**own, amr=tuple(str(values["amr"]).split()), held=RightsStore.held(values))  # type: ignore[arg-type]  # typed by the table
