@@ -1,5 +1,6 @@
 """The one source of time."""
 
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,6 +16,10 @@ class Clock(Protocol):
         """The same moment in seconds since the epoch."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds that only ever grow, for measuring how long ago something was."""
+        ...
+
 
 class SystemClock:
     """The clock of the machine."""
@@ -23,4 +28,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def time(self) -> float:
-        return self.now().timestamp()
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()

@@ -41,7 +41,7 @@ def canonical_email(typed: str) -> str | None:
     """
     if not 3 <= len(typed) <= MAX_EMAIL_CHARACTERS or not typed.partition("@")[0].isascii():
         return None
-    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415 - 60 ms that a token check never needs
+    from email_validator import EmailNotValidError, validate_email  # 60 ms that a token check never needs
 
     try:
         parts = validate_email(typed, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False)
@@ -51,7 +51,7 @@ def canonical_email(typed: str) -> str | None:
 
 
 def username_identity(typed: str) -> Identity:
-    """A username: 1 to 64 ASCII letters, digits, dots, dashes and underscores, no `@`, so it is never an e-mail address.
+    """A username: 1 to 64 ASCII letters, digits, dots, dashes, underscores; no `@`, so it is never an e-mail address.
 
     Raises:
         Unprocessable: it is not of that form.
@@ -62,7 +62,7 @@ def username_identity(typed: str) -> Identity:
 
 
 def canonical_identifier(typed: str) -> str | None:
-    """The canonical form of what someone types to sign in, e-mail address or username, or None when it can be neither."""
+    """The canonical form of the e-mail address or username that someone signs in with, or None when it is neither."""
     if len(typed) > MAX_IDENTIFIER_CHARACTERS:
         return None
     typed = typed.strip()

@@ -25,10 +25,10 @@ class Revoked(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """One entry: the `target` of this `kind` is taken back until `expires_at`.
+    """The `target` of this `kind` is taken back until `expires_at`.
 
     Attributes:
-        kind: a session, a subject (all that was made with rights older than `epoch`), or one API key or token by its id.
+        kind: a session, a subject (what was made with rights older than `epoch`), or one API key or token by its id.
         target: the session's id, the user's id or the credential's id.
         epoch: for subjects, the first version of the rights that still holds.
         expires_at: seconds since the epoch; by then every affected credential has ended by itself.
@@ -56,15 +56,19 @@ class Revocations:
     def __len__(self) -> int:
         return sum(map(len, self._live.values()))
 
-    @property
-    def heard_at(self) -> float:
-        """When the log was last heard, in seconds since the epoch."""
-        return self._heard_at
+    def hear(self, *, now: float, tick: float) -> None:
+        """Note that everything in the log has been applied.
 
-    def hear(self, now: float) -> None:
-        """Note that everything in the log up to `now` has been applied."""
-        self._heard_at = max(self._heard_at, now)
+        Args:
+            now: seconds since the epoch, for what has expired.
+            tick: monotonic seconds at which the log was asked.
+        """
+        self._heard_at = max(self._heard_at, tick)
         self._forget(now)
+
+    def silence(self, tick: float) -> float:
+        """For how many seconds the log has not been heard; infinite before the first time."""
+        return tick - self._heard_at
 
     def apply(self, revocation: Revocation) -> None:
         """Take it back in this process; applying an entry twice changes nothing."""
@@ -86,14 +90,14 @@ class Revocations:
         entry = live[Revoked.SUBJECT].get(principal.subject)
         return entry is not None and principal.epoch < entry[0]
 
-    def check_heard(self, now: float) -> None:
+    def check_heard(self, tick: float) -> None:
         """Refuse to vouch for anything when the log has been silent too long.
 
         Raises:
             Unavailable: nothing was heard for `deaf_after` seconds.
         """
-        if now - self._heard_at > self._deaf_after:
-            raise Unavailable("the revocation log has not been heard", since=self._heard_at)
+        if tick - self._heard_at > self._deaf_after:
+            raise Unavailable("the revocation log has not been heard", silence=self.silence(tick))
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] <= now:

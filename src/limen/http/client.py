@@ -1,0 +1,49 @@
+"""From where a request came, as far as that can be believed."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.requests import HTTPConnection
+
+from limen.core.login import Client
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+MAX_USER_AGENT = 256
+MAX_HOPS = 32
+
+
+def client_of(connection: HTTPConnection, *, trusted_proxies: Sequence[Network] = ()) -> Client:
+    """The client's canonical address and user agent.
+
+    `X-Forwarded-For` counts only when the peer is a configured proxy; the right-most hop that is not one is the client.
+    """
+    headers = connection.headers
+    agent = "".join(character for character in headers.get("user-agent", "") if character.isprintable())
+    address = _address(connection.client.host if connection.client else "")
+    if address is not None and _is_trusted(address, trusted_proxies):
+        address = _forwarded(headers.getlist("x-forwarded-for"), trusted_proxies) or address
+    return Client(ip=str(address) if address else None, user_agent=agent[:MAX_USER_AGENT] or None)
+
+
+def _forwarded(lines: Sequence[str], trusted_proxies: Sequence[Network]) -> Address | None:
+    hops = ",".join(lines).split(",")[-MAX_HOPS:]
+    for hop in reversed(hops):
+        address = _address(hop.strip())
+        if address is None or not _is_trusted(address, trusted_proxies):
+            return address
+    return None
+
+
+def _address(text: str) -> Address | None:
+    """The address in `text`, an IPv4-mapped one unwrapped, so that one client has one spelling."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_trusted(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)

@@ -1,0 +1,72 @@
+"""The one place that takes credentials out of a request: from the raw ASGI header list, for HTTP and WebSocket alike.
+
+It never looks at the URL or the Host. Two explicit credentials, or one twice, are refused rather than chosen between.
+"""
+
+import re
+from collections.abc import Iterable
+
+from limen.errors import InvalidCredential, InvalidRequest
+from limen.http.scheme import Carrier, Presented
+
+MAX_CREDENTIAL_BYTES = 8192
+_TOKEN68 = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
+_COOKIE_VALUE = re.compile(rb"[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]+")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented | None:
+    """The credential that a request presents, or None. An explicit one goes before the cookie, which comes by itself.
+
+    Raises:
+        InvalidRequest: two explicit credentials (RFC 6750 §2: clients MUST NOT use more than one method).
+        InvalidCredential: one that no scheme could read.
+    """
+    authorization = api_key = None
+    cookies: list[bytes] = []
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = _once(authorization, value)
+        elif name == b"x-api-key":
+            api_key = _once(api_key, value)
+        elif name == b"cookie" and cookie_name is not None:
+            cookies.append(value)
+    token = None if authorization is None else _bearer_token(authorization)
+    if token is not None and api_key is not None:
+        raise InvalidRequest("an Authorization header and an API key in one request")
+    if token is not None:
+        return Presented(Carrier.BEARER, _text(token, _TOKEN68))
+    if api_key is not None:
+        return Presented(Carrier.HEADER, _text(api_key.strip(b" \t"), _TOKEN68))
+    return _cookie(cookies, cookie_name) if cookie_name is not None and cookies else None
+
+
+def _once(seen: bytes | None, value: bytes) -> bytes:
+    if seen is not None:
+        raise InvalidRequest("a credential header came twice")
+    return value
+
+
+def _bearer_token(authorization: bytes) -> bytes | None:
+    """The token, or None for another scheme (`Basic` is a proxy's or a client's own affair)."""
+    scheme, _, token = authorization.strip(b" \t").partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else None
+
+
+def _text(value: bytes, form: re.Pattern[bytes]) -> str:
+    """RFC 6750 §2.1: a bearer token is a b64token; anything else, or over 8 KB, is refused before any work."""
+    if len(value) > MAX_CREDENTIAL_BYTES or form.fullmatch(value) is None:
+        raise InvalidCredential("credential empty, over 8 KB or not of the form")
+    return value.decode("ascii")
+
+
+def _cookie(lines: list[bytes], wanted: bytes) -> Presented | None:
+    """RFC 6265 §4.2.1. A second cookie of the name was planted by someone (ASVS 3.3.3), so neither is taken."""
+    found = None
+    for line in lines:
+        for pair in line.split(b";"):
+            name, _, value = pair.strip(b" \t").partition(b"=")
+            if name == wanted:
+                found = _once(found, value)
+    return None if not found else Presented(Carrier.COOKIE, _text(found, _COOKIE_VALUE))

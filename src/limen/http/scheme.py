@@ -1,0 +1,53 @@
+"""What a request presents, and who can verify it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from limen.core.principal import Principal
+
+
+class Carrier(StrEnum):
+    """How a credential travelled."""
+
+    BEARER = "bearer"
+    HEADER = "header"
+    COOKIE = "cookie"
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A credential as it came: bounded, ASCII, not yet believed."""
+
+    carrier: Carrier
+    value: str = field(repr=False)
+
+
+class Scheme(Protocol):
+    """Reads one kind of credential and verifies it.
+
+    Attributes:
+        name: the scheme's name in OpenAPI.
+        carriers: how its credentials travel.
+    """
+
+    name: str
+    carriers: tuple[Carrier, ...]
+
+    def openapi(self) -> Mapping[str, object]:
+        """The OpenAPI security scheme object."""
+        ...
+
+    def reads(self, presented: Presented) -> bool:
+        """Whether this is a credential of the scheme, by its form alone."""
+        ...
+
+    async def verify(self, presented: Presented) -> Principal:
+        """Who it proves.
+
+        Raises:
+            InvalidCredential: it proves nobody.
+            Unavailable: what decides it is down.
+        """
+        ...
