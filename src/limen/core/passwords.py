@@ -1,0 +1,218 @@
+"""Passwords at rest: Argon2id, made and checked off the event loop.
+
+The only importer of the hashing libraries. They load when a `PasswordHasher` is made, not with this module.
+"""
+
+import re
+import secrets
+import unicodedata
+from base64 import b64encode
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+
+from limen.core.hashing_pool import HashingPool
+from limen.errors import ConfigurationError, WeakPassword
+
+MAX_BYTES = 4096
+"""Longest password, in bytes of UTF-8 as it was typed; refused before any work (OWASP: long-password denial of
+service; NIST SP 800-63B-4 §3.1.1.2 asks for at least 64 characters)."""
+
+LONGEST_MARKS = 30
+BCRYPT_BYTES = 72
+BCRYPT_ROUNDS = range(4, 17)
+DEAREST_KIB_PASSES = 4 * 1024 * 1024  # memory x iterations of a stored digest: about four seconds of work
+MOST_LANES = 64
+
+_BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What became of one password.
+
+    Attributes:
+        ok: whether it is the password of the digest.
+        replacement: a new digest to store, when it is and the stored one was made by bcrypt or at another cost.
+        reason: why not, for the log; never for the client (ASVS 6.3.8: all failures look alike).
+    """
+
+    ok: bool
+    replacement: str | None = field(default=None, repr=False, kw_only=True)
+    reason: str = field(default="", kw_only=True)
+
+
+class PasswordHasher:
+    """Stores and checks passwords without ever blocking the event loop.
+
+    Defaults are OWASP's Argon2id: 19 MiB, two iterations, one lane (~20 ms). Work is done first come, first served by
+    `workers` low-priority threads, so memory peaks at `workers` x `memory_kib`, and every event loop of the process
+    may use the same hasher.
+
+    Args:
+        memory_kib: Argon2 memory, in KiB.
+        iterations: Argon2 passes over that memory.
+        parallelism: Argon2 lanes. More than one makes Argon2 start threads of its own.
+        workers: hashes at the same time in this process.
+        waiting: passwords that may wait their turn. The next is refused with 503 and `Retry-After`: 400 x 25 ms are
+            10 s on one worker, after which clients give up and would only be hashed for nothing. At 4 KB each, a full
+            queue holds 1.6 MB.
+
+    Raises:
+        ConfigurationError: a figure that Argon2 or the queue cannot work with.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_kib: int = 19 * 1024,
+        iterations: int = 2,
+        parallelism: int = 1,
+        workers: int = 1,
+        waiting: int = 400,
+    ) -> None:
+        _check_figures(memory_kib, iterations, parallelism, workers, waiting)
+        self._digests = _Digests(memory_kib=memory_kib, iterations=iterations, parallelism=parallelism)
+        self._new_pool = partial(HashingPool, workers=workers, waiting=waiting)
+        self._pool = self._new_pool()
+
+    async def hash(self, password: str) -> str:
+        """The digest to store: an Argon2id string with its own random salt.
+
+        Raises:
+            WeakPassword: blank or over 4 KB; `PasswordRules` refuses these, and much else, with better words.
+            Unavailable: too many passwords wait.
+        """
+        if reason := _unusable(password):
+            raise WeakPassword(reason)
+        return await self._pool.run(partial(self._digests.make, password))
+
+    async def verify(self, password: str, digest: str | None) -> Verification:
+        """Whether `password` belongs to `digest`, and what to store instead if the digest is outdated.
+
+        A wrong password, an unknown user (`digest=None`), a blank or over-long password and an unreadable digest all
+        cost one Argon2id at this hasher's figures, so the time tells nobody which it was. A digest made by bcrypt or
+        at other figures cannot: it costs what it was made with, until its owner signs in and it is replaced (which
+        costs one Argon2id more, that once).
+
+        Raises:
+            Unavailable: too many passwords wait. Nothing else, whatever the password and the digest are.
+        """
+        kept = password[: MAX_BYTES + 1]  # an over-long one stays so, and a full queue stays small
+        return await self._pool.run(partial(self._digests.judge, kept, digest))
+
+    def close(self) -> None:
+        """Ends the threads; passwords still waiting are refused. The hasher starts afresh if it is used again."""
+        pool, self._pool = self._pool, self._new_pool()
+        pool.close()
+
+
+class _Digests:
+    """Makes and judges digests in the calling thread."""
+
+    def __init__(self, *, memory_kib: int, iterations: int, parallelism: int) -> None:
+        from argon2 import PasswordHasher as Argon2id
+
+        self._argon2 = Argon2id(iterations, memory_kib, parallelism)
+        self._nobodys = _digest_of_nothing(memory_kib, iterations, parallelism)
+
+    def make(self, password: str) -> str:
+        return self._argon2.hash(secret_of(password))
+
+    def judge(self, password: str, digest: str | None) -> Verification:
+        if reason := _unusable(password) or ("" if digest else "there is no digest"):
+            return self._refuse(reason)
+        assert digest is not None
+        secret = secret_of(password)
+        matches = _bcrypt_matches if digest.startswith("$2") else self._argon2_matches
+        try:
+            ok = matches(secret, digest)
+        except ValueError as error:
+            return self._refuse(f"unreadable digest: {error}")
+        if not ok:
+            return Verification(False, reason="wrong password")
+        return Verification(True, replacement=self._argon2.hash(secret) if self._is_outdated(digest) else None)
+
+    def _refuse(self, reason: str) -> Verification:
+        self._argon2_matches(b"", self._nobodys)
+        return Verification(False, reason=reason)
+
+    def _argon2_matches(self, secret: bytes, digest: str) -> bool:
+        from argon2.exceptions import VerificationError, VerifyMismatchError
+
+        _check_argon2_cost(digest)
+        try:
+            return self._argon2.verify(digest, secret)
+        except VerifyMismatchError:
+            return False
+        except VerificationError as error:
+            raise ValueError(str(error)) from error
+
+    def _is_outdated(self, digest: str) -> bool:
+        return digest.startswith("$2") or self._argon2.check_needs_rehash(digest)
+
+
+def normalized(password: str) -> str:
+    """The form in which passwords are measured, compared and hashed: NFC (NIST SP 800-63B-4 §3.1.1.2).
+
+    So "café" is one password on every keyboard. A text with more than 30 combining marks in a row is not stream-safe
+    (UAX #15 §13), no keyboard makes it, and sorting its marks would hold the interpreter for 9 ms: it is left as it is.
+    """
+    if password.isascii():
+        return password
+    runs = groupby(password, key=lambda character: unicodedata.combining(character) > 0)
+    if any(marks and sum(1 for _ in run) > LONGEST_MARKS for marks, run in runs):
+        return password
+    return unicodedata.normalize("NFC", password)
+
+
+def secret_of(password: str) -> bytes:
+    """What is hashed. JSON can carry half a surrogate pair (`"\\ud800"`), which UTF-8 proper would not encode."""
+    return normalized(password).encode("utf-8", "surrogatepass")
+
+
+def is_over_long(password: str, *, max_bytes: int = MAX_BYTES) -> bool:
+    """Whether `password` is over the limit as it was typed; costs no more than the limit itself."""
+    return len(password) > max_bytes or len(password.encode("utf-8", "surrogatepass")) > max_bytes
+
+
+def _unusable(password: str) -> str:
+    if not password:
+        return "the password is blank"
+    return "the password is over-long" if is_over_long(password) else ""
+
+
+def _bcrypt_matches(secret: bytes, digest: str) -> bool:
+    """bcrypt never used more than 72 bytes. Since version 5 the library refuses longer passwords instead of cutting
+    them, as the one that made the digest did: cut here, or people with a long password could never sign in and be
+    moved to Argon2id, which reads all of it."""
+    import bcrypt
+
+    shape = _BCRYPT.fullmatch(digest)
+    if shape is None or int(shape[1]) not in BCRYPT_ROUNDS:
+        raise ValueError("not a bcrypt digest of 4 to 16 rounds")
+    return bcrypt.checkpw(secret[:BCRYPT_BYTES], digest.encode())
+
+
+def _check_argon2_cost(digest: str) -> None:
+    """A damaged or planted digest must not be able to ask for all memory or to hold a worker for hours."""
+    from argon2 import extract_parameters
+
+    asked = extract_parameters(digest)
+    if asked.memory_cost * asked.time_cost > DEAREST_KIB_PASSES or asked.parallelism > MOST_LANES:
+        raise ValueError("an Argon2 digest of absurd cost")
+
+
+def _digest_of_nothing(memory_kib: int, iterations: int, parallelism: int) -> str:
+    """A digest that no password matches and that costs as much to check as a real one."""
+    salt, tag = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${tag}"
+
+
+def _check_figures(memory_kib: int, iterations: int, parallelism: int, workers: int, waiting: int) -> None:
+    if min(iterations, parallelism, workers, waiting) < 1:
+        raise ConfigurationError("Password hashing needs iterations, parallelism, workers and waiting of at least 1.")
+    if memory_kib < 8 * parallelism:
+        raise ConfigurationError("Password hashing needs memory_kib of at least 8 for each lane (RFC 9106 §3.1).")
+    if memory_kib * iterations > DEAREST_KIB_PASSES or parallelism > MOST_LANES:
+        raise ConfigurationError("Password hashing would take seconds: lower memory_kib, iterations or parallelism.")
