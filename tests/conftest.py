@@ -1,0 +1,48 @@
+"""Real servers and fresh databases for every test that asks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.postgres import PostgresServer
+from tests.servers.process import MissingWheel
+from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for each worker process of the test run."""
+    try:
+        server = PostgresServer()
+    except MissingWheel as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """One Valkey for each worker process of the test run. A test that stops or pauses it brings it back."""
+    try:
+        server = ValkeyServer()
+    except MissingWheel as missing:
+        pytest.skip(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of this test's own; the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path}/limen.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    url = server.create_database()
+    yield url
+    server.drop_database(url)

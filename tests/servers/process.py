@@ -1,0 +1,81 @@
+"""A server process that cannot outlive the tests, however they end."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# A shell owns the server. Another reads a pipe of which only we hold the other end: when we close it, or die of
+# anything (even kill -9), it ends that one server.
+_KEEPER = """
+log=$1 ending=$2; shift 2
+exec 3<&0
+"$@" </dev/null >>"$log" 2>&1 3<&- &
+server=$!
+{ read -r _ <&3; kill -s "$ending" "$server"; kill -s CONT "$server"; } &
+reader=$!
+echo "$server"
+wait "$server"
+kill "$reader"
+"""
+
+
+class MissingWheel(Exception):
+    """The package that brings the server's binaries is not installed here; tests skip and say so."""
+
+
+class ServerProcess:
+    """One running server.
+
+    Args:
+        command: the program, as an absolute path, and its arguments.
+        log: where its output goes.
+        ending: the signal that makes it stop at once.
+        identity: `user`, `group` and `extra_groups` as `subprocess` takes them.
+    """
+
+    def __init__(
+        self, command: list[str], *, log: Path, ending: str = "TERM", identity: Mapping[str, Any] | None = None
+    ) -> None:
+        self.log = log
+        self._keeper = subprocess.Popen(
+            ["/bin/sh", "-c", _KEEPER, "keeper", str(log), ending, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the tests
+            **(identity or {}),
+        )
+        assert self._keeper.stdout
+        self.pid = int(self._keeper.stdout.readline())
+
+    def is_alive(self) -> bool:
+        return self._keeper.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float = 20) -> None:
+        """Return when `ready()` holds; a server that ends before, or never gets there, raises with its log."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.is_alive() or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+            time.sleep(0.01)
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers, as on a network that swallows packets."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it and return when it is gone. Twice is once."""
+        assert self._keeper.stdin
+        assert self._keeper.stdout
+        self._keeper.stdin.close()
+        self._keeper.wait(timeout=20)
+        self._keeper.stdout.close()
