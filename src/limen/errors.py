@@ -46,11 +46,27 @@ class NotAuthenticated(AuthError):
 
 
 class InvalidCredential(AuthError):
-    """A credential was presented and is not good: forged, expired, revoked, malformed (RFC 6750 §3.1 `invalid_token`)."""
+    """A credential was presented and is not good: forged, expired, revoked, malformed (RFC 6750 §3.1)."""
 
     status = 401
     code = "invalid_token"
     detail = "The credential is invalid, expired or revoked."
+
+
+class StepUpRequired(AuthError):
+    """The credential is good and the sign-in behind it too long ago: the person must sign in again (RFC 9470 §3).
+
+    Args:
+        max_age: whole seconds that the sign-in may be old.
+    """
+
+    status = 401
+    code = "insufficient_user_authentication"
+    detail = "Sign in again to do this."
+
+    def __init__(self, reason: str = "", *, max_age: int, **context: object) -> None:
+        super().__init__(reason, data={"max_age": max_age}, **context)
+        self.max_age = max_age
 
 
 class IncorrectLogin(AuthError):
