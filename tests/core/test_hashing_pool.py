@@ -101,7 +101,7 @@ async def test_no_more_jobs_run_at_once_than_there_are_workers() -> None:
 async def test_one_job_too_many_is_refused_at_once_with_the_time_the_queue_needs() -> None:
     gate = threading.Event()
     with pool_of(waiting=100) as pool:
-        for _ in range(40):
+        for _ in range(20):
             await pool.run(lambda: time.sleep(0.05))
         holder = await occupied(pool, gate)
         tasks = [asyncio.create_task(pool.run(int)) for _ in range(100)]

@@ -56,7 +56,7 @@ def test_common_passwords_are_refused_in_any_case(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["password by the sea", "12345678password9", "password\n12345678", "\npassword\n", "assword1\n"]
+    "password", ["password by the sea", "12345678password9", "password\n12345678", "\npassword\n", "!qaz2wsx\n!qazxsw2"]
 )
 def test_only_the_entire_password_is_compared_with_the_list(password: str) -> None:
     assert "common" not in types(password)
