@@ -7,7 +7,8 @@ from math import isfinite
 MAX_DEPTH = 16
 MAX_NUMBER = 40  # characters; a double needs 25, and Python's own bound on integers (4,300 digits) can be switched off
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+# Possessive, and content with no closing quote: it never goes back, so hostile text costs its length, not the square.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class MalformedJSON(ValueError):
