@@ -247,6 +247,8 @@ BAD_JWKS = {
     "use is null": {**RFC7515_EC_JWK, "use": None},
     "use is a list": {**RFC7515_EC_JWK, "use": ["sig"]},
     "key_ops without verify": {**RFC7515_EC_JWK, "key_ops": ["encrypt"]},
+    "key_ops without any": {**RFC7515_EC_JWK, "key_ops": []},
+    "key_ops for signing only": {**RFC7515_EC_JWK, "key_ops": ["sign"]},
     "key_ops contradict": {**RFC7515_EC_JWK, "key_ops": ["verify", "wrapKey"]},
     "key_ops twice": {**RFC7515_EC_JWK, "key_ops": ["verify", "verify"]},
     "key_ops is text": {**RFC7515_EC_JWK, "key_ops": "verify"},

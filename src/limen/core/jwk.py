@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
     PublicKey: TypeAlias = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 
@@ -143,7 +143,7 @@ def _public_key(jwk: Mapping[str, object]) -> "PublicKey":
             return ed25519.Ed25519PublicKey.from_public_bytes(_bytes(jwk, "x"))
         case {"kty": "RSA"}:
             n, e = _uint(jwk, "n"), _uint(jwk, "e")
-            if n.bit_length() in RSA_BITS and e in RSA_EXPONENTS:  # before OpenSSL sees it
+            if e in RSA_EXPONENTS:
                 return rsa.RSAPublicNumbers(e, n).public_key()
     raise ValueError("the key's kind or size is not one that limen verifies with")
 
@@ -187,7 +187,7 @@ def _private_pem(key: "PrivateKeyTypes") -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _public_pem(key: "PublicKey") -> bytes:
+def _public_pem(key: "PublicKeyTypes") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
