@@ -85,6 +85,15 @@ class InvalidGrant(AuthError):
     detail = "The grant is invalid, expired or revoked."
 
 
+class StepPending(InvalidGrant):
+    """The password grant proved the first factor and a step asks for more: answer it with the ticket."""
+
+    detail = "Another step is needed to sign in."
+
+    def __init__(self, *, step: str, ticket: str) -> None:
+        super().__init__("a step is pending", data={"step": step, "ticket": ticket, "status": "pending"})
+
+
 class InvalidClient(AuthError):
     """Client authentication failed (RFC 6749 §5.2)."""
 

@@ -9,17 +9,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from limen.core.client import NOWHERE, Client
+
 _log = logging.getLogger("limen.events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened at `at` (aware, UTC) to the user `subject`, caused from `ip` by `user_agent`."""
+    """Something that happened at `at` (aware, UTC) to the user `subject`, caused by `client`."""
 
     at: datetime
     subject: str | None = None
-    ip: str | None = None
-    user_agent: str | None = None
+    client: Client = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

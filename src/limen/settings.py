@@ -19,7 +19,7 @@ from limen.errors import ConfigurationError
 
 _log = logging.getLogger("limen.settings")
 
-MAKE_A_SECRET = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+HOW_TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 Algorithm = Literal["HS256", "ES256", "EdDSA", "RS256"]
 
@@ -52,30 +52,32 @@ class AuthSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    secret_key: SecretStr | None = Field(None, validation_alias=_also("SECRET_KEY"))
+    secret_key: SecretStr | None = Field(default=None, validation_alias=_also("SECRET_KEY"))
     secret_key_fallbacks: Annotated[tuple[SecretStr, ...], NoDecode, CommaList] = ()
-    algorithm: Algorithm = Field("HS256", validation_alias=_also("ALGORITHM"))
+    algorithm: Algorithm = Field(default="HS256", validation_alias=_also("ALGORITHM"))
     signing_key_file: Path | None = None
-    database_url: str = Field("sqlite+aiosqlite:///./limen.db", validation_alias=_also("DATABASE_URL"))
+    database_url: str = Field(default="sqlite+aiosqlite:///./limen.db", validation_alias=_also("DATABASE_URL"))
     redis_url: SecretStr | None = None
     base_url: str = "http://localhost:8000"
     audience: str | None = None
-    access_token_expire_minutes: float = Field(15, gt=0, validation_alias=_also("ACCESS_TOKEN_EXPIRE_MINUTES"))
-    refresh_token_expire_days: float = Field(14, gt=0)
-    session_expire_days: float = Field(90, gt=0, description="the absolute end of a session, however often it is used")
-    refresh_grace_seconds: float = Field(10, ge=0, le=300)
-    clock_leeway_seconds: int = Field(5, ge=0, le=300)
+    access_token_expire_minutes: float = Field(default=15, gt=0, validation_alias=_also("ACCESS_TOKEN_EXPIRE_MINUTES"))
+    refresh_token_expire_days: float = Field(default=14, gt=0)
+    session_expire_days: float = Field(
+        default=90, gt=0, description="the absolute end of a session, however often it is used"
+    )
+    refresh_grace_seconds: float = Field(default=10, ge=0, le=300)
+    clock_leeway_seconds: int = Field(default=5, ge=0, le=300)
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, CommaList] = ()
     trusted_origins: Annotated[tuple[str, ...], NoDecode, CommaList] = ()
-    revocation_poll_seconds: float = Field(1, gt=0, le=60)
-    revocation_deaf_seconds: float = Field(30, gt=0)
+    revocation_poll_seconds: float = Field(default=1, gt=0, le=60)
+    revocation_deaf_seconds: float = Field(default=30, gt=0)
     email_verification: Literal["off", "optional", "required"] = "off"
     smtp_url: SecretStr | None = None
     mail_from: str | None = None
-    supabase_url: str | None = Field(None, validation_alias=_also("SUPABASE_URL"))
-    supabase_key: SecretStr | None = Field(None, validation_alias=_also("SUPABASE_KEY"))
+    supabase_url: str | None = Field(default=None, validation_alias=_also("SUPABASE_URL"))
+    supabase_key: SecretStr | None = Field(default=None, validation_alias=_also("SUPABASE_KEY"))
     supabase_jwt_secret: SecretStr | None = None
-    max_sessions: int | None = Field(None, ge=1)
+    max_sessions: int | None = Field(default=None, ge=1)
     login_limit: str = "10/5minutes"
     address_limit: str = "30/minute"
 
@@ -83,7 +85,7 @@ class AuthSettings(BaseSettings):
     def _check_base_url(self) -> "AuthSettings":
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("LIMEN_BASE_URL must be an http(s) URL such as https://example.com, without query or fragment")
+            raise ValueError("LIMEN_BASE_URL must be a URL such as https://example.com, without query or fragment")
         return self
 
     @property
@@ -122,7 +124,7 @@ class AuthSettings(BaseSettings):
         if self.secret_key is None or not self.secret_key.get_secret_value():
             raise ConfigurationError(
                 "LIMEN_SECRET_KEY is not set: run `limen init`, or put LIMEN_SECRET_KEY=… into .env with a value from "
-                + MAKE_A_SECRET
+                + HOW_TO_MAKE_ONE
             )
         return self.secret_key.get_secret_value()
 
@@ -134,10 +136,11 @@ def _sentence(error: ValidationError) -> str:
     return f"{name}: {first['msg']}".removeprefix(": Value error, ")
 
 
-def known_names(settings: Iterable[type[BaseSettings]] = (AuthSettings,)) -> frozenset[str]:
-    """The environment names that limen reads, `LIMEN_OAUTH_…` aside."""
+def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
+    """The environment names that limen and these features read, `LIMEN_OAUTH_…` aside."""
     names: set[str] = set()
-    for model in settings:
+    models: tuple[type[BaseSettings], ...] = (AuthSettings, *of_features)
+    for model in models:
         prefix = model.model_config.get("env_prefix") or ""
         names.update(f"{prefix}{field}".upper() for field in model.model_fields)
     return frozenset(names)

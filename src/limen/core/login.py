@@ -11,18 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
+from limen.core.client import Client
+from limen.core.rights import Held
 from limen.errors import InvalidRequest, InvalidToken
 
 TICKET_LIFETIME = timedelta(minutes=10)
 _TICKET = "ticket"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """From where a request came: the canonical address and the user agent, cut to what is stored."""
-
-    ip: str | None = None
-    user_agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +29,7 @@ class Proof:
         scope: what the client asked for, or None for everything the user holds.
         deliver: the name of the issuer that shall hand out: `token` or `cookie`.
         steps_done: the steps that have been answered.
+        held: the user's rights if they were read with the proof; the issuer reads them otherwise.
     """
 
     subject: str
@@ -43,6 +38,7 @@ class Proof:
     deliver: str = "token"
     client_id: str | None = None
     steps_done: tuple[str, ...] = ()
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +108,18 @@ class Login:
     """Runs the pipeline.
 
     Args:
-        steps: in the order in which they are asked.
-        issuers: by the name that `deliver` gives.
         tickets: where half-done sign-ins wait.
     """
 
-    def __init__(self, *, steps: Sequence[Step], issuers: Sequence[Issuer], tickets: Tickets) -> None:
+    def __init__(self, *, tickets: Tickets) -> None:
+        self._tickets = tickets
+        self._steps: tuple[Step, ...] = ()
+        self._issuers: Mapping[str, Issuer] = {}
+
+    def arrange(self, *, steps: Sequence[Step], issuers: Sequence[Issuer]) -> None:
+        """Take the features' steps, in the order in which they are asked, and their issuers; done once, by `Auth`."""
         self._steps = tuple(steps)
         self._issuers = {issuer.name: issuer for issuer in issuers}
-        self._tickets = tickets
 
     @property
     def deliveries(self) -> tuple[str, ...]:
@@ -152,7 +151,9 @@ class Login:
             raise InvalidToken("no sign-in waits behind this ticket", step=step)
         return _proof(waiting.payload)
 
-    async def pass_step(self, proof: Proof, client: Client, *, step: str, amr: Sequence[str] = ()) -> Pending | Completed:
+    async def pass_step(
+        self, proof: Proof, client: Client, *, step: str, amr: Sequence[str] = ()
+    ) -> Pending | Completed:
         """Go on after `step` was answered; `amr` says what it proved."""
         done = replace(proof, steps_done=(*proof.steps_done, step), amr=tuple(dict.fromkeys((*proof.amr, *amr))))
         return await self.complete(done, client)

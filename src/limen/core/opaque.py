@@ -42,7 +42,7 @@ def parse_uuid(text: str) -> UUID | None:
 
 
 def digest(secret: str) -> bytes:
-    """What is stored of a random secret of at least 128 bits: its SHA-256. Slow hashes are for people's (ASVS 11.4.2)."""
+    """What is stored of a random secret of 128 bits or more: its SHA-256; slow ones are for people's (ASVS 11.4.2)."""
     return hashlib.sha256(secret.encode()).digest()
 
 

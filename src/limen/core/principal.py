@@ -42,7 +42,7 @@ class Principal:
     amr: tuple[str, ...] = ()
     expires_at: float = float("inf")
     epoch: int = 0
-    claims: Mapping[str, object] = field(default=_NO_CLAIMS, repr=False, hash=False)
+    claims: Mapping[str, object] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
 
     def can(self, permission: str) -> bool:
         """Whether this credential carries `permission`, itself or through a wider one (`items` covers `items:read`)."""

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import FOREVER, Revocation, Revoked
+from limen.core.rights import Held
 from limen.db.database import Database, outages
-from limen.db.rights import Held, RightsStore
+from limen.db.rights import RightsStore
 from limen.db.sessions import Lifetimes
 from limen.db.tables import Tables
 from limen.db.users import UserMixin, parse_key
@@ -106,7 +107,7 @@ class UserStore(Generic[U]):
         """The account in a row that was read with `account_columns()`."""
         values = row._mapping
         columns = {column.name: values[column] for column in self._tables.users.c}
-        return Account(id=values[self.key], held=self._rights.held(values), columns=columns)
+        return Account(id=values[self.key], held=self._rights.held(row), columns=columns)
 
     async def list_page(
         self, *, after: object | None, limit: int, search: str | None = None, role: str | None = None

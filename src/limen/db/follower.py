@@ -80,5 +80,5 @@ class Follower:
             for purge in self._purges:
                 try:
                     await purge()
-                except Exception as error:  # noqa: BLE001 - a purge that fails is tried again in ten minutes
+                except Exception as error:  # it is tried again in ten minutes
                     _log.warning("expired rows were not purged: %s", error)

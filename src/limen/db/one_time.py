@@ -30,9 +30,7 @@ class OneTimeSecrets:
         self._table = tables.one_time_secrets
         self._clock = clock
 
-    async def issue(
-        self, kind: str, *, subject: str | None, payload: Mapping[str, object], lifetime: timedelta
-    ) -> str:
+    async def issue(self, kind: str, *, subject: str | None, payload: Mapping[str, object], lifetime: timedelta) -> str:
         """A fresh secret of this kind with 256 random bits; a newer one voids older ones of the same subject."""
         secret = secrets.token_urlsafe(32)
         row = {

@@ -1,22 +1,12 @@
 """What a user holds: roles and direct permissions, read beside any statement that already finds the user."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.rights import Held
 from limen.db.tables import Tables
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What the database says a user holds, at version `epoch`; `is_active` is False for a disabled account."""
-
-    roles: frozenset[str] = frozenset()
-    permissions: frozenset[str] = frozenset()
-    epoch: int = 0
-    is_active: bool = True
 
 
 class RightsStore:
@@ -31,11 +21,11 @@ class RightsStore:
         own = select(tables.users.c.rights_epoch).where(tables.user_key == user_id).scalar_subquery()
         active = select(tables.users.c.is_active).where(tables.user_key == user_id).scalar_subquery()
         return (
-            own.label("rights_epoch"),
-            active.label("rights_active"),
-            _joined(tables.user_roles.c.role, tables.user_roles.c.user_id == user_id).label("rights_roles"),
+            own.label("held_epoch"),
+            active.label("held_active"),
+            _joined(tables.user_roles.c.role, tables.user_roles.c.user_id == user_id).label("held_roles"),
             _joined(tables.user_permissions.c.permission, tables.user_permissions.c.user_id == user_id).label(
-                "rights_permissions"
+                "held_permissions"
             ),
         )
 
@@ -44,10 +34,10 @@ class RightsStore:
         """The rights in a row that was read with `columns()`."""
         values = row if isinstance(row, Mapping) else row._mapping
         return Held(
-            roles=frozenset(str(values["rights_roles"] or "").split()),
-            permissions=frozenset(str(values["rights_permissions"] or "").split()),
-            epoch=int(str(values["rights_epoch"] or 0)),
-            is_active=bool(values["rights_active"]),
+            roles=frozenset(str(values["held_roles"] or "").split()),
+            permissions=frozenset(str(values["held_permissions"] or "").split()),
+            epoch=int(str(values["held_epoch"] or 0)),
+            is_active=bool(values["held_active"]),
         )
 
     async def replace(
@@ -59,23 +49,36 @@ class RightsStore:
         permissions: Iterable[str] | None = None,
     ) -> int | None:
         """Replace roles, direct permissions or both and count the change; the new epoch, or None for no such user."""
-        epoch = await self._count(connection, user_id)
+        epoch = await self.count(connection, user_id)
         if epoch is None:
             return None
+        tables = self._tables
+        for table, names in ((tables.user_roles, roles), (tables.user_permissions, permissions)):
+            if names is not None:
+                await connection.execute(delete(table).where(table.c.user_id == user_id))
+        await self.grant(connection, user_id, roles=roles or (), permissions=permissions or ())
+        return epoch
+
+    async def grant(
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        *,
+        roles: Iterable[str] = (),
+        permissions: Iterable[str] = (),
+    ) -> None:
+        """Give a user what they do not hold yet, in the transaction that makes or cleared them."""
         tables = self._tables
         for table, column, names in (
             (tables.user_roles, "role", roles),
             (tables.user_permissions, "permission", permissions),
         ):
-            if names is None:
-                continue
-            await connection.execute(delete(table).where(table.c.user_id == user_id))
             rows = [{"user_id": user_id, column: name} for name in sorted(set(names))]
             if rows:
                 await connection.execute(insert(table), rows)
-        return epoch
 
-    async def _count(self, connection: AsyncConnection, user_id: object) -> int | None:
+    async def count(self, connection: AsyncConnection, user_id: object) -> int | None:
+        """Count a change of a user's rights; the new epoch, or None without such a user."""
         users = self._tables.users
         statement = (
             update(users)

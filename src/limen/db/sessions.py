@@ -11,12 +11,14 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.client import NOWHERE, Client
 from limen.core.clock import Clock
 from limen.core.opaque import RefreshPair, new_id
 from limen.core.revocations import Revocation, Revoked
+from limen.core.rights import Held
 from limen.db.database import Database
 from limen.db.revocation_log import RevocationLog
-from limen.db.rights import Held, RightsStore
+from limen.db.rights import RightsStore
 from limen.db.tables import Tables
 
 _MILLISECOND_DIGITS = 13
@@ -51,6 +53,10 @@ class Session:
     user_agent: str | None
     ended_at: datetime | None
     held: Held
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it has neither been ended nor run out."""
+        return self.ended_at is None and now < min(self.idle_ends_at, self.ends_at)
 
     def rotated_at(self, generation: int) -> float | None:
         """When this generation was rotated away, in seconds since the epoch, while it is remembered."""
@@ -88,28 +94,44 @@ class SessionStore:
         self._clock = clock
         self.lifetimes = lifetimes
 
-    async def open(self, user_id: object, *, carrier: str, amr: Collection[str], **details: object) -> UUID:
+    async def open(
+        self,
+        user_id: object,
+        *,
+        carrier: str,
+        amr: Collection[str],
+        scope: str | None = None,
+        client_id: str | None = None,
+        client: Client = NOWHERE,
+        secret_digest: bytes | None = None,
+        session_id: UUID | None = None,
+    ) -> UUID:
         """Begin a session and commit it; its id.
 
         Args:
-            details: columns that the caller knows: `scope`, `client_id`, `ip`, `user_agent`, `secret_digest`.
+            secret_digest: of the cookie that carries it; tokens need none.
+            session_id: when the caller had to know it beforehand.
         """
         now = self._clock.now()
-        session_id = details.pop("id", None) or new_id(now.timestamp())
-        values = {
+        session_id = session_id or new_id(now.timestamp())
+        row = {
             "id": session_id,
             "user_id": user_id,
             "carrier": carrier,
+            "secret_digest": secret_digest,
             "amr": " ".join(amr),
+            "scope": scope or None,
+            "client_id": client_id,
+            "ip": client.ip,
+            "user_agent": client.user_agent,
             "authenticated_at": now,
             "created_at": now,
             "last_seen_at": now,
             "idle_ends_at": now + self.lifetimes.idle,
             "ends_at": now + self.lifetimes.absolute,
-            **details,
         }
-        await self._database.write(insert(self._table).values(values))
-        return UUID(str(session_id))
+        await self._database.write(insert(self._table).values(row))
+        return session_id
 
     async def rotate(self, pair: RefreshPair) -> Session | None:
         """Move a live session from the pair's generation to the next; None when it is not at that generation.

@@ -1,0 +1,53 @@
+"""What a user holds, and what of it a credential carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from limen.core.permissions import covers_any, intersect, minimal, parse_scope
+from limen.core.roles import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the database says a user holds, at version `epoch`; `is_active` is False for a disabled account."""
+
+    roles: frozenset[str] = frozenset()
+    permissions: frozenset[str] = frozenset()
+    epoch: int = 0
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What a credential carries of it.
+
+    Attributes:
+        permissions: held ∩ scope.
+        roles: the held roles whose permissions are all carried; a narrowed credential does not pass for the whole role.
+    """
+
+    permissions: frozenset[str]
+    roles: frozenset[str]
+
+
+def granted(held: Held, declared: Mapping[str, Role]) -> frozenset[str]:
+    """Every permission of a user, by roles and direct; a role that the code no longer declares gives nothing."""
+    by_role = (declared[name].permissions for name in held.roles if name in declared)
+    return minimal(held.permissions.union(*by_role))
+
+
+def carry(held: Held, declared: Mapping[str, Role], *, scope: str | None) -> Carried:
+    """What a credential narrowed to `scope` carries; None or empty means everything (RFC 6749 §3.3).
+
+    Raises:
+        InvalidScope: the scope is malformed.
+    """
+    permissions = granted(held, declared)
+    if scope:
+        permissions = intersect(permissions, parse_scope(scope))
+    whole = (name for name in held.roles if name in declared and _covers_all(permissions, declared[name].permissions))
+    return Carried(permissions=permissions, roles=frozenset(whole))
+
+
+def _covers_all(held: frozenset[str], needed: frozenset[str]) -> bool:
+    return all(covers_any(held, permission) for permission in needed)
