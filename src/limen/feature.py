@@ -1,0 +1,113 @@
+"""A feature: one capability, one folder. It says what it adds through these seams, all of them optional."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from fastapi import APIRouter
+from pydantic_settings import BaseSettings
+from sqlalchemy import Table
+
+from limen.core.client import Client
+from limen.core.login import Completed, Issuer, Step
+from limen.core.policy import Policy
+from limen.db.tables import Tables
+from limen.events import Listener
+from limen.http.scheme import Scheme
+from limen.kernel import Kernel
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+
+class Grant(Protocol):
+    """One `grant_type` of the token endpoint (RFC 6749 §1.3)."""
+
+    grant_type: str
+
+    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
+        """What the client gets for what it shows.
+
+        Raises:
+            InvalidGrant: what it shows is not good.
+            InvalidRequest: a parameter is missing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        id: `limen.E003` stops the start; `limen.W001` is logged.
+        sentence: what is wrong and the cure.
+    """
+
+    id: str
+    sentence: str
+
+
+class Feature:
+    """What a capability adds to an `Auth`. Every seam has an empty answer by default.
+
+    Attributes:
+        name: one word, the same in folder, tests, docs, settings prefix and CLI group.
+        requires: names of features whose `service` this one uses.
+        settings: a pydantic-settings class of its own, prefix `LIMEN_<NAME>_`, if it has any.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[type[BaseSettings] | None] = None
+    kernel: Kernel
+
+    def bind(self, kernel: Kernel) -> None:
+        """Take the kernel; the seams are asked after every feature has it."""
+        self.kernel = kernel
+
+    def schemes(self) -> Sequence[Scheme]:
+        """Readers of credentials."""
+        return ()
+
+    def steps(self) -> Sequence[Step]:
+        """Gates between the first factor and the session."""
+        return ()
+
+    def issuers(self) -> Sequence[Issuer]:
+        """What a finished sign-in can be handed out by."""
+        return ()
+
+    def grants(self) -> Sequence[Grant]:
+        """Grant types of the token endpoint."""
+        return ()
+
+    def routes(self) -> Sequence[APIRouter]:
+        """HTTP."""
+        return ()
+
+    def tables(self, kernel_tables: Tables) -> Sequence[Table]:  # noqa: ARG002 - the seam's shape
+        """Tables of its own, derived from the user table."""
+        return ()
+
+    def listeners(self) -> Sequence[Listener]:
+        """Who hears events."""
+        return ()
+
+    def policies(self) -> Sequence[Policy]:
+        """Policies that its own routes use, so that start-up can check the names in them."""
+        return ()
+
+    def checks(self) -> Sequence[Finding]:
+        """What start-up and `limen check` should say."""
+        return ()
+
+    def cli(self) -> "Typer | None":
+        """Its group of commands."""
+        return None
+
+    async def start(self) -> None:
+        """Begin what runs beside the requests."""
+
+    async def stop(self) -> None:
+        """End it."""

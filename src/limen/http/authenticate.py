@@ -19,29 +19,29 @@ class Authenticator:
     """Turns requests into principals.
 
     Args:
-        schemes: asked in order; the first that reads the credential by its form verifies it.
         revocations: asked for every credential, remembered or not.
         keep_up: catches up with the revocation log where no background task does.
-        cookie_name: the session cookie's name, or None where no scheme takes a cookie.
+
+    Attributes:
+        schemes: asked in order; the first that reads the credential by its form verifies it.
+        is_installed: whether `auth.install(app)` was called; nothing is let in before.
     """
 
-    def __init__(
-        self,
-        schemes: Sequence[Scheme],
-        *,
-        revocations: Revocations,
-        keep_up: KeepUp,
-        clock: Clock,
-        cookie_name: str | None = None,
-    ) -> None:
-        self.schemes = tuple(schemes)
+    def __init__(self, *, revocations: Revocations, keep_up: KeepUp, clock: Clock) -> None:
+        self.schemes: tuple[Scheme, ...] = ()
         self.is_installed = False
         self._revocations = revocations
         self._keep_up = keep_up
         self._clock = clock
-        self._cookie_name = cookie_name.encode() if cookie_name and self._takes(Carrier.COOKIE) else None
+        self._cookie_name: bytes | None = None
         self._remembered = Remembered()
         self._memo = f"limen.principal.{id(self)}"
+
+    def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
+        """Take the features' schemes, in order; done once, by `Auth`."""
+        self.schemes = tuple(schemes)
+        takes_cookies = any(Carrier.COOKIE in scheme.carriers for scheme in schemes)
+        self._cookie_name = cookie_name.encode() if takes_cookies else None
 
     async def authenticate(self, connection: HTTPConnection) -> Principal | None:
         """Who the request proves, or None when it presents nothing; decided once per request, however many ask.
@@ -94,6 +94,3 @@ class Authenticator:
             if presented.carrier in scheme.carriers and scheme.reads(presented):
                 return scheme
         raise InvalidCredential("no scheme reads this credential")
-
-    def _takes(self, carrier: Carrier) -> bool:
-        return any(carrier in scheme.carriers for scheme in self.schemes)

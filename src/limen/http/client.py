@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from starlette.requests import HTTPConnection
 
-from limen.core.login import Client
+from limen.core.client import Client
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address

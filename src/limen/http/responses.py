@@ -5,10 +5,22 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
-from limen.errors import AuthError, InsufficientScope, InvalidClient, InvalidGrant, NotAuthenticated, StepUpRequired
+from limen.core.login import Completed, Pending
+from limen.errors import (
+    AuthError,
+    IncorrectLogin,
+    InsufficientScope,
+    InvalidClient,
+    NotAuthenticated,
+    StepUpRequired,
+    Unprocessable,
+)
 
 _log = logging.getLogger("limen")
 
@@ -16,7 +28,15 @@ REALM = "limen"
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 PROBLEM = "application/problem+json"
 _OAUTH_CODES = frozenset(
-    {"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_token",  # RFC 6750 §3.1, where an OAuth endpoint is itself protected
+        "insufficient_scope",
+    }
 )
 
 
@@ -43,10 +63,19 @@ def problem(error: AuthError) -> Response:
 def oauth_error(error: AuthError) -> Response:
     """The same in RFC 6749 §5.2's words, for the endpoints that speak them."""
     log(error)
-    code = error.code if error.code in _OAUTH_CODES else _nearest_oauth_code(error)
-    status = 400 if isinstance(error, InvalidGrant) or code == "invalid_grant" else error.status
-    headers = {**NO_STORE, **headers_of(error)} if status != 400 else dict(NO_STORE)
-    return JSONResponse({"error": code, "error_description": error.detail}, status_code=status, headers=headers)
+    code = _oauth_code(error)
+    status = 400 if code in ("invalid_grant", "invalid_request") and error.status != 413 else error.status
+    headers = {**NO_STORE, **(headers_of(error) if status != 400 else {})}
+    body = {**error.data, "error": code, "error_description": error.detail}
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+def deliver(outcome: Pending | Completed) -> Response:
+    """The answer to a sign-in: what carries the session, or the step that it waits for."""
+    if isinstance(outcome, Pending):
+        body: Mapping[str, object] = {"status": "pending", "step": outcome.step, "ticket": outcome.ticket}
+        return JSONResponse(dict(body), headers=dict(NO_STORE))
+    return JSONResponse({**outcome.body, "status": "complete"}, headers=dict(NO_STORE))
 
 
 def headers_of(error: AuthError) -> Mapping[str, str]:
@@ -74,11 +103,40 @@ async def answer(_connection: HTTPConnection, error: Exception) -> Response:
     return problem(error)
 
 
+def answer_all_as_problems(app: FastAPI) -> None:
+    """Let the app's own refusals be problem documents too; limen's always are."""
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+
+
+async def _answer_http(_connection: HTTPConnection, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    body = {
+        "type": "about:blank",
+        "title": phrase,
+        "status": error.status_code,
+        "detail": error.detail,
+        "code": phrase.lower().replace(" ", "_").replace("-", "_"),
+    }
+    return ProblemResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+async def _answer_invalid(_connection: HTTPConnection, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem(Unprocessable("request of another form", errors=public_errors(error)))
+
+
+def public_errors(error: RequestValidationError) -> list[dict[str, object]]:
+    """What is wrong and where, without the value that was sent: it may be a password."""
+    return [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
+
+
 def _challenge(error: AuthError) -> str:
     if isinstance(error, InvalidClient):
         return f'Basic realm="{REALM}"'
     parts = [f'Bearer realm="{REALM}"']
-    if not isinstance(error, NotAuthenticated):
+    if not isinstance(error, NotAuthenticated | IncorrectLogin):
         code = error.code if isinstance(error, InsufficientScope | StepUpRequired) else "invalid_token"
         parts.append(f'error="{code}"')
         parts.append(f'error_description="{error.detail}"')
@@ -86,8 +144,12 @@ def _challenge(error: AuthError) -> str:
     return ", ".join(parts)
 
 
-def _nearest_oauth_code(error: AuthError) -> str:
-    """RFC 6749 has no word for an outage or a full queue; RFC 6749 §4.1.2.1's `temporarily_unavailable` is the nearest."""
+def _oauth_code(error: AuthError) -> str:
+    """§5.2 has no word for an outage or a limit; `temporarily_unavailable` of §4.1.2.1 is the nearest."""
+    if error.code in _OAUTH_CODES:
+        return error.code
     if error.status in (429, 503):
         return "temporarily_unavailable"
+    if isinstance(error, NotAuthenticated):
+        return "invalid_client"  # RFC 7662 §2.3
     return "invalid_grant" if error.status == 401 else "invalid_request"

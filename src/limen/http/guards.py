@@ -1,0 +1,108 @@
+"""The dependencies that an app declares: who may come in, and what the endpoint gets.
+
+A guard is one callable with one dependency node. It keeps its policy where the route map and OpenAPI find it.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+
+from limen.core.clock import Clock
+from limen.core.policy import Policy, permission
+from limen.core.principal import Principal
+from limen.core.rules import authenticated
+from limen.errors import InvalidCredential, NotAuthenticated
+from limen.http.authenticate import Authenticator
+
+U = TypeVar("U")
+
+LoadUser = Callable[[Principal], Awaitable[U | None]]
+
+
+class Guard:
+    """Lets in whom its policy allows.
+
+    Attributes:
+        policy: what it asks for.
+        is_optional: whether a request that presents nothing comes in too.
+    """
+
+    is_optional = False
+
+    def __init__(self, authenticator: Authenticator, clock: Clock, policy: Policy) -> None:
+        self.authenticator = authenticator
+        self.policy = policy
+        self._clock = clock
+
+    async def admit(self, connection: HTTPConnection, scopes: SecurityScopes) -> Principal:
+        """The principal, if the policy and the scopes of `Security(..., scopes=[…])` allow it.
+
+        Raises:
+            NotAuthenticated: nothing was presented.
+            InvalidCredential: something bad was.
+            Forbidden: the policy refused.
+        """
+        principal = await self.authenticator.authenticate(connection)
+        if principal is None:
+            raise NotAuthenticated
+        policy = self.with_scopes(scopes.scopes)
+        now = self._clock.time()
+        if policy.is_async:
+            policy = await policy.resolve(principal, now=now)
+        policy.check(principal, now=now)
+        return principal
+
+    def with_scopes(self, scopes: list[str]) -> Policy:
+        """This guard's policy and the scopes that FastAPI's `Security` adds."""
+        return _also(self.policy, tuple(scopes)) if scopes else self.policy
+
+
+class PrincipalGuard(Guard):
+    """The endpoint gets the `Principal`; no database is asked."""
+
+    async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> Principal:
+        return await self.admit(connection, scopes)
+
+
+class _LoadingGuard(Guard, Generic[U]):
+    def __init__(self, authenticator: Authenticator, clock: Clock, load: LoadUser[U]) -> None:
+        super().__init__(authenticator, clock, authenticated())
+        self._load = load
+
+    async def load(self, principal: Principal) -> U:
+        """The principal's row.
+
+        Raises:
+            InvalidCredential: there is none any more, or it is disabled.
+        """
+        user = await self._load(principal)
+        if user is None:
+            raise InvalidCredential("the user of this credential is gone or disabled", subject=principal.subject)
+        return user
+
+
+class UserGuard(_LoadingGuard[U]):
+    """The endpoint gets the user row."""
+
+    async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> U:
+        return await self.load(await self.admit(connection, scopes))
+
+
+class OptionalUserGuard(_LoadingGuard[U]):
+    """The endpoint gets the user row, or None for a request that presents nothing; a bad credential is refused."""
+
+    is_optional = True
+
+    async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> U | None:
+        principal = await self.authenticator.authenticate(connection)
+        return None if principal is None else await self.load(await self.admit(connection, scopes))
+
+
+@lru_cache(maxsize=1024)
+def _also(policy: Policy, scopes: tuple[str, ...]) -> Policy:
+    for scope in scopes:
+        policy = policy & permission(scope)
+    return policy
