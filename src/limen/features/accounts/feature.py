@@ -1,0 +1,38 @@
+"""Declares the feature `accounts`."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from limen.core.policy import Policy
+from limen.feature import Feature
+from limen.features.accounts.routes import CLOSING, OWNER, routes
+from limen.features.accounts.service import AccountService
+from limen.features.passwords.service import PasswordService
+from limen.kernel import Kernel
+
+
+class Accounts(AccountService, Feature):
+    """Registration and one's own account.
+
+    Args:
+        profile: a pydantic model of the user table's own columns that people may set at registration, change and
+            read; columns that it does not name stay out of every body (ASVS 15.3.3, mass assignment).
+    """
+
+    name = "accounts"
+    requires = ("passwords",)
+
+    def __init__(self, *, profile: type[BaseModel] | None = None) -> None:
+        self._profile = profile
+
+    def bind(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.passwords = kernel.service(PasswordService)
+
+    def routes(self) -> Sequence[APIRouter]:
+        return routes(self, self._profile)
+
+    def policies(self) -> Sequence[Policy]:
+        return (OWNER, CLOSING)

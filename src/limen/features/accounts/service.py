@@ -1,0 +1,187 @@
+"""Decides about accounts: who may be made, what may change, what ends with them."""
+
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.client import NOWHERE, Client
+from limen.core.identity import Identity, email_identity, username_identity
+from limen.core.principal import Principal
+from limen.core.revocations import Revocation
+from limen.db.accounts import Account
+from limen.db.database import UniqueViolation
+from limen.errors import EmailTaken, IncorrectLogin, NotFound, UsernameTaken
+from limen.events import AccountDeleted, AccountUpdated, Registered
+from limen.features.passwords.service import PasswordService
+from limen.kernel import Kernel
+
+
+class AccountService:
+    """Registers, finds, changes and removes accounts."""
+
+    kernel: Kernel
+    passwords: PasswordService
+
+    async def register(
+        self,
+        *,
+        email: str,
+        password: str,
+        username: str | None = None,
+        roles: Iterable[str] | None = None,
+        is_verified: bool = False,
+        values: Mapping[str, object] | None = None,
+        client: Client = NOWHERE,
+    ) -> Account:
+        """Make an account with a password.
+
+        Args:
+            roles: instead of the default ones; for operators, never from a request's body.
+            values: the app's own columns.
+
+        Raises:
+            Unprocessable: the e-mail address or username is not of the form.
+            WeakPassword: the password is refused.
+            EmailTaken, UsernameTaken: another account has it.
+        """
+        address = email_identity(email)
+        name = None if username is None else username_identity(username)
+        context = self.passwords.context(address.typed, name.typed if name else "")
+        self.passwords.rules.check(password, context=context)
+        digest = await self.passwords.hasher.hash(password)
+        own = {**(values or {}), "is_verified": is_verified}
+        granted = self._default_roles() if roles is None else tuple(roles)
+        user_id = await self._add(address, name, digest, granted, own)
+        account = await self.get(user_id)
+        await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=account.subject, client=client))
+        return account
+
+    async def get(self, user_id: object) -> Account:
+        """The account with this key.
+
+        Raises:
+            NotFound: there is none.
+        """
+        account = await self.kernel.users.find(user_id)
+        if account is None:
+            raise NotFound("no such user", user=user_id)
+        return account
+
+    async def get_by_subject(self, subject: str) -> Account:
+        """The account that a credential or a path names.
+
+        Raises:
+            NotFound: there is none.
+        """
+        user_id = self.kernel.users.parse_key(subject)
+        if user_id is None:
+            raise NotFound("not a user's id", subject=subject)
+        return await self.get(user_id)
+
+    async def change(
+        self, user_id: object, *, username: str | None = None, values: Mapping[str, object], client: Client = NOWHERE
+    ) -> Account:
+        """Set the username, the app's own columns or both; the account as it is then.
+
+        Raises:
+            Unprocessable: the username is not of the form.
+            UsernameTaken: another account has it.
+        """
+        changes = dict(values)
+        if username is not None:
+            name = username_identity(username)
+            changes |= {"username": name.typed, "username_canonical": name.canonical}
+        if changes:
+            try:
+                await self.kernel.users.change(user_id, changes)
+            except UniqueViolation as violation:
+                _refuse_taken(violation)
+            await self._report_change(user_id, tuple(sorted(changes)), client)
+        return await self.get(user_id)
+
+    async def close(self, principal: Principal, password: str, *, client: Client = NOWHERE) -> None:
+        """Delete the principal's own account after its password was given once more.
+
+        Raises:
+            IncorrectLogin: the password is wrong.
+        """
+        account = await self.get_by_subject(principal.subject)
+        proved = await self.passwords.verify(str(account.columns["email"]), password, client=client)
+        if proved.id != account.id:
+            raise IncorrectLogin("the password is another account's", subject=principal.subject)
+        await self.remove(account.id, client=client)
+
+    async def remove(self, user_id: object, *, client: Client = NOWHERE) -> None:
+        """Delete an account, its sessions and whatever hangs on it; every credential of it is refused from now on.
+
+        Raises:
+            NotFound: there is none.
+        """
+        async with self.kernel.database.transaction() as connection:
+            entry = await self.kernel.users.remove(connection, user_id)
+            if entry is None:
+                raise NotFound("no such user", user=user_id)
+            await self.kernel.revocation_log.append(connection, [entry])
+        self.kernel.revocation_log.apply([entry])
+        now = self.kernel.clock.now()
+        await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
+
+    async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
+        """Let an account in again, or shut it out: every session ends and every credential is refused.
+
+        Raises:
+            NotFound: there is none.
+        """
+        kernel = self.kernel
+        async with kernel.database.transaction() as connection:
+            await kernel.users.change_within(connection, user_id, {"is_active": active})
+            ended = () if active else await self._shut_out(connection, user_id)
+        kernel.revocation_log.apply(ended)
+        await self._report_change(user_id, ("is_active",), client)
+        return await self.get(user_id)
+
+    async def _shut_out(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
+        kernel = self.kernel
+        epoch = await kernel.rights.count(connection, user_id)
+        if epoch is None:
+            raise NotFound("no such user", user=user_id)
+        entry = kernel.users.lockout(user_id, epoch=epoch)
+        await kernel.revocation_log.append(connection, [entry])
+        sessions = await kernel.sessions.end_all_within(connection, user_id, reason="user_disabled")
+        return (*sessions, entry)
+
+    async def _add(
+        self,
+        email: Identity,
+        username: Identity | None,
+        digest: str,
+        roles: Iterable[str],
+        values: Mapping[str, object],
+    ) -> object:
+        kernel = self.kernel
+        try:
+            async with kernel.database.transaction() as connection:
+                user_id = await kernel.users.add(
+                    connection, email=email, username=username, created_at=kernel.clock.now(), values=values
+                )
+                await self.passwords.add(connection, user_id, digest)
+                await kernel.rights.grant(connection, user_id, roles=roles)
+        except UniqueViolation as violation:
+            _refuse_taken(violation)
+        return user_id
+
+    def _default_roles(self) -> tuple[str, ...]:
+        return tuple(sorted(role.name for role in self.kernel.roles.values() if role.default))
+
+    async def _report_change(self, user_id: object, fields: tuple[str, ...], client: Client) -> None:
+        now = self.kernel.clock.now()
+        await self.kernel.events.publish(AccountUpdated(at=now, subject=str(user_id), client=client, fields=fields))
+
+
+def _refuse_taken(violation: UniqueViolation) -> NoReturn:
+    if "username_canonical" in violation.constraint:
+        raise UsernameTaken from None
+    if "email_canonical" in violation.constraint:
+        raise EmailTaken from None
+    raise violation

@@ -1,0 +1,73 @@
+"""Declares the feature `passwords`."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from fastapi import APIRouter
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import Table
+
+from limen.core.password_rules import PasswordRules
+from limen.core.passwords import PasswordHasher
+from limen.core.policy import Policy
+from limen.db.tables import Tables
+from limen.feature import Feature, Grant
+from limen.features.passwords.routes import OWNER, PasswordGrant, routes
+from limen.features.passwords.service import PasswordService
+from limen.features.passwords.store import PasswordStore
+from limen.features.passwords.tables import password_table
+from limen.kernel import Kernel
+
+
+class PasswordSettings(BaseSettings):
+    """`LIMEN_PASSWORDS_…`: Argon2id's cost, the hashing pool of each process, and the shortest password."""
+
+    model_config = SettingsConfigDict(env_prefix="LIMEN_PASSWORDS_", env_file=".env", extra="ignore", frozen=True)
+
+    min_length: int = Field(default=8, ge=8, le=128, description="characters")
+    memory_kib: int = Field(default=19 * 1024, ge=8, description="Argon2id memory of one hash")
+    iterations: int = Field(default=2, ge=1, description="Argon2id passes")
+    workers: int = Field(default=1, ge=1, le=64, description="hashing threads of one process")
+    waiting: int = Field(default=400, ge=1, description="passwords that may wait; the next is a 503")
+
+
+class Passwords(PasswordService, Feature):
+    """Sign-in by password, hashed by Argon2id in a bounded pool that never blocks the event loop.
+
+    Args:
+        hasher: another cost or pool than the settings say; tests hand in a cheap one.
+    """
+
+    name = "passwords"
+    settings: ClassVar[type[BaseSettings]] = PasswordSettings
+
+    def __init__(self, *, hasher: PasswordHasher | None = None) -> None:
+        self._given_hasher = hasher
+
+    def bind(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        settings = PasswordSettings()
+        self.rules = PasswordRules(min_length=settings.min_length)
+        self.hasher = self._given_hasher or PasswordHasher(
+            memory_kib=settings.memory_kib,
+            iterations=settings.iterations,
+            workers=settings.workers,
+            waiting=settings.waiting,
+        )
+        self.store = PasswordStore(kernel.database, password_table(kernel.tables), kernel.users)
+
+    def grants(self) -> Sequence[Grant]:
+        return (PasswordGrant(self),)
+
+    def routes(self) -> Sequence[APIRouter]:
+        return routes(self)
+
+    def tables(self, kernel_tables: Tables) -> Sequence[Table]:
+        return (password_table(kernel_tables),)
+
+    def policies(self) -> Sequence[Policy]:
+        return (OWNER,)
+
+    async def stop(self) -> None:
+        self.hasher.close()

@@ -1,0 +1,153 @@
+"""Decides about passwords: who they prove, which are good enough, what ends when they change."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.client import NOWHERE, Client
+from limen.core.identity import canonical_identifier
+from limen.core.login import Completed, Pending, Proof
+from limen.core.password_rules import PasswordRules
+from limen.core.passwords import PasswordHasher
+from limen.db.accounts import Account
+from limen.errors import IncorrectLogin
+from limen.events import LoginFailed, PasswordChanged, SessionsEnded
+from limen.features.passwords.store import Keyed, PasswordStore
+from limen.kernel import Kernel
+
+_NOBODY = ""
+"""A canonical name that no account has, so that what cannot be a name costs the same look-up."""
+
+_MAX_LOGGED_NAME = 100
+
+Write = Callable[[AsyncConnection], Awaitable[None]]
+
+
+class PasswordService:
+    """Verifies, sets and changes passwords."""
+
+    kernel: Kernel
+    store: PasswordStore
+    hasher: PasswordHasher
+    rules: PasswordRules
+
+    async def verify(self, identifier: str, password: str, *, client: Client = NOWHERE) -> Account:
+        """The account whose e-mail address or username and password these are.
+
+        Unknown, wrong, disabled, blank, over-long: one error and one cost (ASVS 6.3.8).
+
+        Raises:
+            IncorrectLogin: whatever was wrong.
+            Unavailable: too many passwords wait, or the database is down.
+        """
+        keyed = await self.store.find(canonical_identifier(identifier) or _NOBODY)
+        reason = await self._refusal(keyed, password)
+        if keyed is None or reason:
+            await self._report(identifier, keyed, reason, client)
+            raise IncorrectLogin(reason)
+        return keyed.account
+
+    async def login(
+        self,
+        identifier: str,
+        password: str,
+        *,
+        scope: str | None = None,
+        deliver: str = "token",
+        client: Client = NOWHERE,
+    ) -> Pending | Completed:
+        """Sign in: the pipeline's answer to this first factor.
+
+        Raises:
+            IncorrectLogin: whatever was wrong.
+            InvalidScope: the scope is malformed.
+            InvalidRequest: nothing here delivers that way.
+        """
+        account = await self.verify(identifier, password, client=client)
+        proof = Proof(subject=account.subject, amr=("pwd",), scope=scope or None, deliver=deliver, held=account.held)
+        return await self.kernel.login.complete(proof, client)
+
+    async def change(
+        self, user_id: object, *, current: str, new: str, keep: UUID | None = None, client: Client = NOWHERE
+    ) -> None:
+        """Replace a password that its owner knows; every session but `keep` ends (ASVS 7.4.3).
+
+        Raises:
+            IncorrectLogin: `current` is wrong.
+            WeakPassword: `new` is refused.
+        """
+        keyed = await self.store.find_of(user_id)
+        reason = await self._refusal(keyed, current)
+        if keyed is None or keyed.digest is None or reason:
+            raise IncorrectLogin(reason, user=user_id)
+        self.rules.check(new, context=self.context_of(keyed.account), field="new_password")
+        digest = await self.hasher.hash(new)
+        old = keyed.digest
+
+        async def swap(connection: AsyncConnection) -> None:
+            if not await self.store.replace(connection, user_id, old, digest, at=self.kernel.clock.now()):
+                raise IncorrectLogin("the password was changed meanwhile", user=user_id)
+
+        await self._replace(user_id, swap, keep=keep, client=client)
+
+    async def set(self, user_id: object, new: str, *, client: Client = NOWHERE) -> None:
+        """Give a user a password, as an operator or after a reset; every session ends.
+
+        Raises:
+            WeakPassword: it is refused.
+        """
+        account = await self.kernel.users.find(user_id)
+        self.rules.check(new, context=self.context_of(account) if account else ())
+        digest = await self.hasher.hash(new)
+
+        async def put(connection: AsyncConnection) -> None:
+            await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
+
+        await self._replace(user_id, put, keep=None, client=client)
+
+    async def add(self, connection: AsyncConnection, user_id: object, digest: str) -> None:
+        """Store the first digest of a new account inside the transaction that makes it."""
+        await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
+
+    def context_of(self, account: Account) -> Iterable[str]:
+        """The words that an attacker would try for this account first."""
+        return self.context(str(account.columns["email"]), str(account.columns["username"] or ""))
+
+    def context(self, *names: str) -> Iterable[str]:
+        """The same from names; the site's own among them."""
+        return (*names, (urlsplit(self.kernel.settings.base_url).hostname or "").removeprefix("www."))
+
+    async def _refusal(self, keyed: Keyed | None, password: str) -> str:
+        """Why this password proves nobody, after the same work in every case; empty when it proves."""
+        digest = keyed.digest if keyed else None
+        verification = await self.hasher.verify(password, digest)
+        if keyed is None:
+            return "no such account"
+        if not verification.ok:
+            return verification.reason or "wrong password"
+        if not keyed.account.held.is_active:
+            return "the account is disabled"
+        if digest is not None and verification.replacement is not None:
+            await self.store.upgrade(keyed.account.id, digest, verification.replacement)
+        return ""
+
+    async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
+        kernel = self.kernel
+        async with kernel.database.transaction() as connection:
+            await write(connection)
+            ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
+        kernel.revocation_log.apply(ended)
+        now, subject = kernel.clock.now(), str(user_id)
+        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
+        ids = tuple(entry.target for entry in ended)
+        await kernel.events.publish(
+            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
+        )
+
+    async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:
+        subject = keyed.account.subject if keyed else None
+        name = identifier[:_MAX_LOGGED_NAME]
+        event = LoginFailed(at=self.kernel.clock.now(), subject=subject, client=client, reason=reason, identifier=name)
+        await self.kernel.events.publish(event)

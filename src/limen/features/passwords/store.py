@@ -1,0 +1,63 @@
+"""SQL of the feature `passwords`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Table, Update, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.db.accounts import Account, UserStore
+from limen.db.database import Database
+from limen.db.users import UserMixin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyed:
+    """An account and its digest, if it has one."""
+
+    account: Account
+    digest: str | None = field(repr=False)
+
+
+class PasswordStore:
+    """Finds and replaces digests."""
+
+    def __init__(self, database: Database, table: Table, users: UserStore[UserMixin]) -> None:
+        self._database = database
+        self._table = table
+        self._users = users
+
+    async def find(self, canonical: str) -> Keyed | None:
+        """The account of this name, its rights and its digest, in one look-up."""
+        return await self._find(self._users.named(canonical))
+
+    async def find_of(self, user_id: object) -> Keyed | None:
+        """The same by key."""
+        return await self._find(self._users.key == user_id)
+
+    async def set(self, connection: AsyncConnection, user_id: object, digest: str, *, at: datetime) -> None:
+        """Store the digest of a user, new or not, inside a caller's transaction."""
+        await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
+        await connection.execute(insert(self._table).values(user_id=user_id, digest=digest, changed_at=at))
+
+    async def replace(self, connection: AsyncConnection, user_id: object, old: str, new: str, *, at: datetime) -> bool:
+        """Replace the digest if it is still `old`: of two changes at once, one holds."""
+        statement = self._swap(user_id, old).values(digest=new, changed_at=at).returning(self._table.c.user_id)
+        return (await connection.execute(statement)).first() is not None
+
+    async def upgrade(self, user_id: object, old: str, new: str) -> None:
+        """Store the same password's digest at today's cost; its age does not change."""
+        await self._database.write(self._swap(user_id, old).values(digest=new))
+
+    async def _find(self, where: ColumnElement[bool]) -> Keyed | None:
+        table = self._table
+        users = self._users.key.table
+        joined = users.outerjoin(table, table.c.user_id == self._users.key)
+        columns = (*self._users.account_columns(), table.c.digest.label("password_digest"))
+        rows = await self._database.read(select(*columns).select_from(joined).where(where))
+        if not rows:
+            return None
+        return Keyed(account=self._users.account(rows[0]), digest=rows[0].password_digest)
+
+    def _swap(self, user_id: object, old: str) -> Update:
+        return update(self._table).where(self._table.c.user_id == user_id, self._table.c.digest == old)

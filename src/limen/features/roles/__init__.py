@@ -1,0 +1,5 @@
+"""Roles and direct permissions: who holds what."""
+
+from limen.features.roles.feature import Roles
+
+__all__ = ["Roles"]

@@ -1,0 +1,211 @@
+"""HTTP of the feature `tokens`: the token endpoint, refresh, revocation, introspection, metadata."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse, Response
+
+from limen.core.client import Client
+from limen.core.login import Completed
+from limen.core.policy import permission
+from limen.errors import InvalidClient, InvalidRequest, UnsupportedGrantType
+from limen.features.tokens.service import TokenService
+from limen.http.openapi import oauth_refusals, refusals
+from limen.http.routing import FormFields, LimenRoute, OAuthRoute, form_schema
+
+INTROSPECT = permission("tokens:introspect")
+KEYS_MAX_AGE = 300
+
+
+class RefreshIn(BaseModel):
+    """The token travels in the body, never in the URL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: str = Field(max_length=512)
+
+
+class TokensOut(BaseModel):
+    """RFC 6749 §5.1."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+
+
+class SignedInOut(TokensOut):
+    """A finished sign-in."""
+
+    status: str
+
+
+class RefreshGrant:
+    """`grant_type=refresh_token` (RFC 6749 §6)."""
+
+    grant_type = "refresh_token"
+
+    def __init__(self, service: TokenService) -> None:
+        self._service = service
+
+    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
+        token = form.get("refresh_token")
+        if not token:
+            raise InvalidRequest("refresh_token is missing")
+        return await self._service.refresh(token, client=client, scope=form.get("scope"))
+
+
+def routes(service: TokenService) -> Sequence[APIRouter]:
+    """The routers of the feature."""
+    return (_oauth_routes(service), _refresh_route(service), _metadata_routes(service))
+
+
+def _oauth_routes(service: TokenService) -> APIRouter:
+    kernel = service.kernel
+    router = APIRouter(prefix=kernel.auth_prefix, tags=["auth"], route_class=OAuthRoute)
+
+    @router.post(
+        "/token",
+        response_model=TokensOut,
+        responses=oauth_refusals(400, 401, 413, 415, 429, 503),
+        openapi_extra=form_schema({"grant_type": "`password`, `refresh_token`, …"}, _TOKEN_FIELDS),
+    )
+    async def token(request: Request, form: FormFields) -> Response:
+        """Exchange a grant for tokens (RFC 6749 §3.2)."""
+        check_client(request, form)
+        grant_type = form.get("grant_type")
+        if not grant_type:
+            raise InvalidRequest("grant_type is missing")
+        grant = kernel.grants.get(grant_type)
+        if grant is None:
+            raise UnsupportedGrantType("no feature brings this grant")
+        completed = await grant.redeem(form, kernel.client(request))
+        return JSONResponse(dict(completed.body))
+
+    @router.post(
+        "/revoke",
+        responses=oauth_refusals(400, 401, 413, 415, 429, 503),
+        openapi_extra=form_schema({"token": "the token to revoke"}, {"token_type_hint": "not needed"}),
+    )
+    async def revoke(request: Request, form: FormFields) -> Response:
+        """End the session of a token, whatever it is worth (RFC 7009)."""
+        check_client(request, form)
+        await service.revoke(_token_in(form))
+        return Response(status_code=200)
+
+    @router.post(
+        "/introspect",
+        dependencies=[Depends(kernel.require(INTROSPECT))],
+        responses=oauth_refusals(400, 401, 403, 413, 415, 429, 503),
+        openapi_extra=form_schema({"token": "the token to look at"}, {"token_type_hint": "not needed"}),
+    )
+    async def introspect(form: FormFields) -> JSONResponse:
+        """What a token is worth now (RFC 7662)."""
+        return JSONResponse(dict(await service.introspect(_token_in(form))))
+
+    return router
+
+
+def _refresh_route(service: TokenService) -> APIRouter:
+    router = APIRouter(prefix=service.kernel.auth_prefix, tags=["auth"], route_class=LimenRoute)
+
+    @router.post("/refresh", response_model=SignedInOut, responses=refusals(400, 401, 413, 422, 429, 503))
+    async def refresh(body: RefreshIn, request: Request) -> JSONResponse:
+        """Rotate a refresh token; tabs and retries within the grace get the same successor."""
+        completed = await service.refresh(body.refresh_token, client=service.kernel.client(request))
+        return JSONResponse({**completed.body, "status": "complete"})
+
+    return router
+
+
+def _metadata_routes(service: TokenService) -> APIRouter:
+    router = APIRouter(tags=["metadata"], route_class=LimenRoute)
+    settings, prefix = service.kernel.settings, service.kernel.auth_prefix
+
+    @router.get("/.well-known/jwks.json")
+    async def jwks() -> JSONResponse:
+        """The public keys that verify access tokens (RFC 7517 §5); none under HS256."""
+        return _public(service.kernel.keys.public_jwks())
+
+    @router.get("/.well-known/oauth-authorization-server")
+    @router.get(f"/.well-known/oauth-authorization-server{prefix}", include_in_schema=False)
+    async def authorization_server() -> JSONResponse:
+        """Where the endpoints are and what they take (RFC 8414)."""
+        at = settings.base_url.rstrip("/") + prefix
+        return _public(
+            {
+                "issuer": settings.issuer,
+                "token_endpoint": f"{at}/token",
+                "revocation_endpoint": f"{at}/revoke",
+                "introspection_endpoint": f"{at}/introspect",
+                "jwks_uri": settings.base_url.rstrip("/") + "/.well-known/jwks.json",
+                "grant_types_supported": sorted(service.kernel.grants),
+                "response_types_supported": [],
+                "scopes_supported": sorted(service.kernel.scopes),
+                "token_endpoint_auth_methods_supported": ["none"],
+                "revocation_endpoint_auth_methods_supported": ["none"],
+            }
+        )
+
+    @router.get("/.well-known/oauth-protected-resource")
+    async def protected_resource() -> JSONResponse:
+        """Who issues the tokens that this app accepts (RFC 9728)."""
+        return _public(
+            {
+                "resource": settings.expected_audience,
+                "authorization_servers": [settings.issuer],
+                "scopes_supported": sorted(service.kernel.scopes),
+                "bearer_methods_supported": ["header"],
+                "jwks_uri": settings.base_url.rstrip("/") + "/.well-known/jwks.json",
+            }
+        )
+
+    return router
+
+
+def check_client(request: Request, form: Mapping[str, str]) -> None:
+    """RFC 6749 §3.2.1: a client that names itself must be known; no client is registered, so none is.
+
+    Swagger UI sends `Basic Og==`, an empty name with an empty secret, for "no client".
+
+    Raises:
+        InvalidClient: a client named itself.
+    """
+    basic = request.headers.get("authorization", "")
+    if form.get("client_id") or form.get("client_secret") or _names_a_client(basic):
+        raise InvalidClient("an unknown client named itself")
+
+
+def _names_a_client(authorization: str) -> bool:
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        return base64.b64decode(encoded.strip(), validate=True) != b":"
+    except binascii.Error:
+        return True
+
+
+def _token_in(form: Mapping[str, str]) -> str:
+    token = form.get("token")
+    if not token:
+        raise InvalidRequest("token is missing")
+    return token
+
+
+def _public(document: Mapping[str, object]) -> JSONResponse:
+    return JSONResponse(dict(document), headers={"Cache-Control": f"max-age={KEYS_MAX_AGE}"})
+
+
+_TOKEN_FIELDS = {
+    "username": "e-mail address or username, for `password`",
+    "password": "for `password`",
+    "refresh_token": "for `refresh_token`",
+    "scope": "space separated; asking for more than is held is dropped",
+    "client_id": "none is needed",
+    "client_secret": "none is needed",
+}
