@@ -1,1 +1,89 @@
+"""limen: authentication and authorization for FastAPI, complete and in-process.
+
+Everything public is named here and loads on first use, so that `import limen` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limen.auth import Auth
+    from limen.core.policy import Policy, permission
+    from limen.core.principal import Principal
+    from limen.core.roles import Role
+    from limen.core.rules import authenticated, fresh, method, role, rule
+    from limen.db.users import User, UserMixin
+    from limen.errors import AuthError, ConfigurationError
+    from limen.events import Event
+    from limen.feature import Feature
+    from limen.features.accounts import Accounts
+    from limen.features.passwords import Passwords
+    from limen.features.roles import Roles
+    from limen.features.sessions import Sessions
+    from limen.features.tokens import Tokens
+    from limen.settings import AuthSettings
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Accounts",
+    "Auth",
+    "AuthError",
+    "AuthSettings",
+    "ConfigurationError",
+    "Event",
+    "Feature",
+    "Passwords",
+    "Policy",
+    "Principal",
+    "Role",
+    "Roles",
+    "Sessions",
+    "Tokens",
+    "User",
+    "UserMixin",
+    "authenticated",
+    "fresh",
+    "method",
+    "permission",
+    "role",
+    "rule",
+]
+
+_ROOMS = {
+    "Accounts": "limen.features.accounts",
+    "Auth": "limen.auth",
+    "AuthError": "limen.errors",
+    "AuthSettings": "limen.settings",
+    "ConfigurationError": "limen.errors",
+    "Event": "limen.events",
+    "Feature": "limen.feature",
+    "Passwords": "limen.features.passwords",
+    "Policy": "limen.core.policy",
+    "Principal": "limen.core.principal",
+    "Role": "limen.core.roles",
+    "Roles": "limen.features.roles",
+    "Sessions": "limen.features.sessions",
+    "Tokens": "limen.features.tokens",
+    "User": "limen.db.users",
+    "UserMixin": "limen.db.users",
+    "authenticated": "limen.core.rules",
+    "fresh": "limen.core.rules",
+    "method": "limen.core.rules",
+    "permission": "limen.core.policy",
+    "role": "limen.core.rules",
+    "rule": "limen.core.rules",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module 'limen' has no attribute {name!r}")
+    value: object = getattr(import_module(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,106 @@
+"""The demo app: three roles, a guarded resource, an admin page, a WebSocket."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Path, WebSocket
+
+from limen import Auth, Principal, Role, authenticated, role
+from limen.demo.items import Item, ItemIn, Items
+from limen.errors import Forbidden, NotFound
+from limen.http.openapi import refusals
+from limen.http.responses import answer_all_as_problems
+
+auth = Auth(
+    roles=[
+        Role("member", ["items:read", "items:write", "items:delete"], description="Uses the app.", default=True),
+        Role("moderator", ["items"], description="Keeps the items in order."),
+        Role("admin", ["*"], description="May do everything."),
+    ],
+    permissions={
+        "items:read": "See items",
+        "items:write": "Add items",
+        "items:delete": "Delete one's own items",
+        "items": "Everything with items, other people's too",
+        "tokens:introspect": "Ask what a token is worth",
+        "users:read": "See accounts",
+        "users:write": "Change accounts, roles and permissions",
+        "users:delete": "Delete accounts",
+        "audit:read": "Read the audit log",
+        "*": "Everything",
+    },
+)
+app = FastAPI(title="limen demo", description="Sign in with **Authorize**, then try the routes.")
+auth.install(app)
+answer_all_as_problems(app)
+
+items = Items()
+ItemId = Annotated[int, Path(ge=1, le=2**53)]
+Reader = Annotated[Principal, Depends(auth.require("items:read"))]
+Writer = Annotated[Principal, Depends(auth.require("items:write"))]
+Deleter = Annotated[Principal, Depends(auth.require("items:delete"))]
+Anyone = Annotated[Principal, Depends(auth.require(authenticated()))]
+
+
+@app.get("/")
+async def home() -> dict[str, str]:
+    """Where to go from here."""
+    return {"name": "limen demo", "docs": "/docs"}
+
+
+@app.get("/public")
+async def public() -> dict[str, str]:
+    """Open to everyone."""
+    return {"message": "Everyone may read this."}
+
+
+@app.get("/health")
+async def health() -> dict[str, str]:
+    """Whether the process serves."""
+    return {"status": "ok"}
+
+
+@app.get("/items")
+async def list_items(_: Reader) -> list[Item]:
+    """Every item."""
+    return items.all()
+
+
+@app.post("/items", status_code=201, responses=refusals(422))
+async def add_item(item: ItemIn, writer: Writer) -> Item:
+    """Add an item of one's own."""
+    return items.add(item.name, owner_id=writer.subject)
+
+
+@app.get("/items/{item_id}", responses=refusals(404, 422))
+async def read_item(item_id: ItemId, reader: Reader) -> Item:
+    """One item, for its owner and for whoever holds `items:*`."""
+    return _own_item(item_id, reader)
+
+
+@app.delete("/items/{item_id}", status_code=204, responses=refusals(404, 422))
+async def delete_item(item_id: ItemId, deleter: Deleter) -> None:
+    """Delete an item of one's own, or any with `items:*`."""
+    items.remove(_own_item(item_id, deleter).id)
+
+
+@app.get("/admin", dependencies=[Depends(auth.require(role("admin")))])
+async def admin() -> dict[str, str]:
+    """For the role admin."""
+    return {"message": "Welcome, admin."}
+
+
+@app.websocket("/ws")
+async def ws(websocket: WebSocket, principal: Anyone) -> None:
+    """Says who came in."""
+    await websocket.accept()
+    await websocket.send_json({"sub": principal.subject})
+    await websocket.close()
+
+
+def _own_item(item_id: int, principal: Principal) -> Item:
+    item = items.get(item_id)
+    if item is None:
+        raise NotFound("no such item", item=item_id)
+    if item.owner_id != principal.subject and not principal.can("items:*"):
+        raise Forbidden("another's item", item=item_id)
+    return item
