@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 
 from limen.core.client import Client
 from limen.core.clock import Clock
-from limen.core.keys import KeyRing, SigningKey, derive_key
+from limen.core.keys import KeyRing, Keys, SigningKey, derive_key
 from limen.core.login import Login
 from limen.core.permissions import check_permission
 from limen.core.policy import Policy
@@ -73,7 +73,7 @@ class Kernel:
     revocations: Revocations
     revocation_log: RevocationLog
     follower: Follower
-    keys: KeyRing
+    keys: Keys
     login: Login
     authenticator: Authenticator
     roles: Mapping[str, Role]
@@ -167,7 +167,7 @@ def build_kernel(
         revocations=revocations,
         revocation_log=log,
         follower=follower,
-        keys=_key_ring(settings),
+        keys=Keys(_key_ring(settings)),
         login=Login(tickets=one_time),
         authenticator=Authenticator(revocations=revocations, keep_up=follower.keep_up, clock=clock),
         roles=declared,

@@ -205,6 +205,19 @@ class KeyRing:
         return {"keys": [key.to_jwk() for key in self.verifying if key.algorithm != "HS256"]}
 
 
+class Keys:
+    """The key ring of the moment: whoever holds this sees a rotation as soon as it happens.
+
+    Attributes:
+        ring: replaced as a whole, never changed.
+    """
+
+    __slots__ = ("ring",)
+
+    def __init__(self, ring: KeyRing) -> None:
+        self.ring = ring
+
+
 def _usable(members: object) -> VerifyingKey | None:
     if not isinstance(members, Mapping):
         return None

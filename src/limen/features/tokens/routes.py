@@ -129,7 +129,7 @@ def _metadata_routes(service: TokenService) -> APIRouter:
     @router.get("/.well-known/jwks.json")
     async def jwks() -> JSONResponse:
         """The public keys that verify access tokens (RFC 7517 §5); none under HS256."""
-        return _public(service.kernel.keys.public_jwks())
+        return _public(service.kernel.keys.ring.public_jwks())
 
     @router.get("/.well-known/oauth-authorization-server")
     @router.get(f"/.well-known/oauth-authorization-server{prefix}", include_in_schema=False)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from limen.core.clock import Clock
 from limen.core.jwt import Expected, verify
-from limen.core.keys import KeyRing
+from limen.core.keys import Keys
 from limen.core.principal import Principal
 from limen.http.scheme import Carrier, Presented
 
@@ -22,7 +22,7 @@ class BearerTokens:
     carriers: tuple[Carrier, ...] = (Carrier.BEARER,)
 
     def __init__(
-        self, keys: KeyRing, expected: Expected, *, clock: Clock, token_url: str, scopes: Mapping[str, str]
+        self, keys: Keys, expected: Expected, *, clock: Clock, token_url: str, scopes: Mapping[str, str]
     ) -> None:
         self._keys = keys
         self._expected = expected
@@ -38,7 +38,7 @@ class BearerTokens:
         return presented.value.count(".") == 2 and not presented.value.startswith("lm")
 
     async def verify(self, presented: Presented) -> Principal:
-        claims = verify(presented.value, keys=self._keys, expected=self._expected, now=self._clock.time())
+        claims = verify(presented.value, keys=self._keys.ring, expected=self._expected, now=self._clock.time())
         return principal_of(claims)
 
 

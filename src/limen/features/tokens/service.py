@@ -172,7 +172,7 @@ class TokenService:
 
     def _access_token(self, sign_in: SignIn, carried: Carried, lifetime: int) -> str:
         """RFC 9068 §2.2, with the sign-in's session (`sid`) and the version of the user's rights (`epoch`)."""
-        settings, keys = self.kernel.settings, self.kernel.keys
+        settings, keys = self.kernel.settings, self.kernel.keys.ring
         now = int(self.kernel.clock.time())
         claims: dict[str, object] = {
             "iss": settings.issuer,
