@@ -5,6 +5,7 @@ user (`epoch`), not by time, so that clocks that differ between machines decide 
 """
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,6 +53,7 @@ class Revocations:
         self._heard_at = float("-inf")
         self._live: dict[Revoked, dict[str, tuple[int, float]]] = {kind: {} for kind in Revoked}
         self._ends: list[tuple[float, Revoked, str]] = []
+        self._subscribers: list[Callable[[Revocation], None]] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._live.values()))
@@ -70,6 +72,10 @@ class Revocations:
         """For how many seconds the log has not been heard; infinite before the first time."""
         return tick - self._heard_at
 
+    def subscribe(self, callback: Callable[[Revocation], None]) -> None:
+        """Call back on every entry that takes something new back, right after it does."""
+        self._subscribers.append(callback)
+
     def apply(self, revocation: Revocation) -> None:
         """Take it back in this process; applying an entry twice changes nothing."""
         live = self._live[revocation.kind]
@@ -79,6 +85,8 @@ class Revocations:
         end = max(end, revocation.expires_at)
         live[revocation.target] = (max(epoch, revocation.epoch), end)
         heapq.heappush(self._ends, (end, revocation.kind, revocation.target))
+        for callback in self._subscribers:
+            callback(revocation)
 
     def covers(self, principal: Principal) -> bool:
         """Whether this principal's credential has been taken back."""
