@@ -18,8 +18,10 @@ class RightsStore:
     def columns(self, user_id: ColumnElement[object]) -> tuple[ColumnElement[object], ...]:
         """Scalar columns that bring a user's rights along in any SELECT or RETURNING, in the same snapshot."""
         tables = self._tables
-        own = select(tables.users.c.rights_epoch).where(tables.user_key == user_id).scalar_subquery()
-        active = select(tables.users.c.is_active).where(tables.user_key == user_id).scalar_subquery()
+        holder = tables.users.alias("holder")  # the statement may itself be about users: theirs is another row source
+        is_theirs = holder.c[tables.user_key.key] == user_id
+        own = select(holder.c.rights_epoch).where(is_theirs).scalar_subquery()
+        active = select(holder.c.is_active).where(is_theirs).scalar_subquery()
         return (
             own.label("held_epoch"),
             active.label("held_active"),
