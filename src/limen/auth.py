@@ -23,6 +23,7 @@ from limen.events import Listener
 from limen.feature import Feature
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
 from limen.http.inventory import check_unique
+from limen.http.open_connections import WatchOpenConnections
 from limen.http.openapi import describe_guards
 from limen.http.responses import answer
 from limen.kernel import build_kernel
@@ -115,9 +116,11 @@ class Auth(Generic[U]):
                 router.include_router(part)
         app.include_router(router)
         check_unique(app)
+        authenticator = self.kernel.authenticator
+        app.add_middleware(WatchOpenConnections, connections=self.kernel.open_connections, memo=authenticator.memo)
         app.add_exception_handler(AuthError, answer)
-        describe_guards(app, self.kernel.authenticator.schemes)
-        self.kernel.authenticator.is_installed = True
+        describe_guards(app, authenticator.schemes)
+        authenticator.is_installed = True
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.

@@ -23,6 +23,7 @@ from limen.core.roles import Role
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
+from limen.db.last_seen import LastSeen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
@@ -33,8 +34,10 @@ from limen.errors import ConfigurationError
 from limen.events import Events, Listener
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
-from limen.http.cookies import cookie_name
+from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
+from limen.http.open_connections import OpenConnections
+from limen.http.origin import OriginCheck
 from limen.settings import AuthSettings, known_names, warn_of_unknown_names
 
 if TYPE_CHECKING:
@@ -76,6 +79,9 @@ class Kernel:
     keys: Keys
     login: Login
     authenticator: Authenticator
+    open_connections: OpenConnections
+    origin: OriginCheck
+    cookie: SessionCookie
     roles: Mapping[str, Role]
     scopes: Mapping[str, str]
     grants: Mapping[str, "Grant"]
@@ -101,7 +107,8 @@ class Kernel:
 
     def client(self, connection: HTTPConnection) -> Client:
         """From where this request came."""
-        return client_of(connection, trusted_proxies=self.settings.trusted_proxies)
+        name = cookie_name(secure=self.cookie.secure)
+        return client_of(connection, trusted_proxies=self.settings.trusted_proxies, cookie_name=name)
 
     def derived_keys(self, purpose: str) -> tuple[bytes, ...]:
         """One key per root secret for this purpose, the present one first; the others only verify."""
@@ -143,13 +150,24 @@ def build_kernel(
     revocations = Revocations(deaf_after=settings.revocation_deaf_seconds)
     log = RevocationLog(database, tables, revocations=revocations, clock=clock)
     rights, lifetimes = RightsStore(tables), _lifetimes(settings)
-    sessions = SessionStore(database, tables, rights=rights, log=log, clock=clock, lifetimes=lifetimes)
+    sessions = SessionStore(
+        database,
+        tables,
+        rights=rights,
+        log=log,
+        clock=clock,
+        lifetimes=lifetimes,
+        max_sessions=settings.max_sessions,
+    )
     one_time = OneTimeSecrets(database, tables, clock=clock)
+    last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes)
+    origin = OriginCheck(settings.base_url, trusted_origins=settings.trusted_origins)
     follower = Follower(
         log,
         revocations=revocations,
         clock=clock,
         poll_seconds=settings.revocation_poll_seconds,
+        last_seen=last_seen,
         purges=(log.purge, one_time.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
     )
     grants: dict[str, Grant] = {}
@@ -169,7 +187,12 @@ def build_kernel(
         follower=follower,
         keys=Keys(_key_ring(settings)),
         login=Login(tickets=one_time),
-        authenticator=Authenticator(revocations=revocations, keep_up=follower.keep_up, clock=clock),
+        authenticator=Authenticator(
+            revocations=revocations, clock=clock, origin=origin, keep_up=follower.keep_up, note_use=last_seen.note
+        ),
+        open_connections=OpenConnections(revocations),
+        origin=origin,
+        cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,
         scopes=_scopes(declared.values(), permissions),
         grants=MappingProxyType(grants),

@@ -1,14 +1,19 @@
 """From where a request came."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """The canonical address and the user agent, cut to what is stored; neither where no request is (CLI, worker)."""
+    """The canonical address and the user agent, cut to what is stored; neither where no request is (CLI, worker).
+
+    Attributes:
+        session_cookie: what the browser still holds from an earlier sign-in, not yet believed; a new one ends it.
+    """
 
     ip: str | None = None
     user_agent: str | None = None
+    session_cookie: str | None = field(default=None, repr=False)
 
 
 NOWHERE = Client()

@@ -41,7 +41,12 @@ class Account:
 
 
 class UserStore(Generic[U]):
-    """Finds, adds, changes and removes users, whatever their table and key."""
+    """Finds, adds, changes and removes users, whatever their table and key.
+
+    Attributes:
+        model: the app's class.
+        own_fields: columns of the app's own that its people see of themselves.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,19 @@ class UserStore(Generic[U]):
         self._clock = clock
         self._lifetimes = lifetimes
         self.model = model
+        self.own_fields: tuple[str, ...] = ()
+
+    def describe(self, account: Account) -> dict[str, object]:
+        """The account as people see it: `roles` and direct `permissions` as assigned, and the app's own fields."""
+        columns = account.columns
+        return {
+            "id": account.id if isinstance(account.id, int) else account.subject,
+            **{name: columns[name] for name in ("email", "username", "is_active", "is_verified")},
+            "roles": sorted(account.held.roles),
+            "permissions": sorted(account.held.permissions),
+            "created_at": columns["created_at"],
+            **{name: columns[name] for name in self.own_fields},
+        }
 
     @property
     def key(self) -> Column[object]:

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from limen.core.clock import Clock
 from limen.core.revocations import Revocations
+from limen.db.last_seen import LastSeen
 from limen.db.revocation_log import RevocationLog
 from limen.errors import Unavailable
 
 _log = logging.getLogger("limen.revocations")
 
+LAST_SEEN_SECONDS = 60.0
 PURGE_SECONDS = 600.0
 
 
 class Follower:
-    """Two background tasks of one event loop: follow the log by polling, purge now and then."""
+    """The background tasks of one event loop: follow the log, write last uses, purge now and then."""
 
     def __init__(
         self,
@@ -25,12 +27,14 @@ class Follower:
         revocations: Revocations,
         clock: Clock,
         poll_seconds: float,
+        last_seen: LastSeen,
         purges: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
         self._revocation_log = log
         self._revocations = revocations
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._last_seen = last_seen
         self._purges = purges
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -45,15 +49,18 @@ class Follower:
         if self._tasks:
             return
         await self._revocation_log.catch_up()
-        self._tasks = (asyncio.create_task(self._follow()), asyncio.create_task(self._purge()))
+        jobs = (self._follow(), self._write_last_seen(), self._purge())
+        self._tasks = tuple(asyncio.create_task(job) for job in jobs)
 
     async def stop(self) -> None:
-        """End both tasks."""
+        """End the tasks; what was noted last is written."""
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        if self._tasks:
+            await _try(self._last_seen.write, "the last uses of sessions were not written")
         self._tasks = ()
 
     async def _follow(self) -> None:
@@ -74,11 +81,21 @@ class Follower:
                     _log.info("the revocation log is heard again")
                 deaf = False
 
+    async def _write_last_seen(self) -> None:
+        while True:
+            await asyncio.sleep(LAST_SEEN_SECONDS)
+            await _try(self._last_seen.write, "the last uses of sessions were not written")
+
     async def _purge(self) -> None:
         while True:
             await asyncio.sleep(PURGE_SECONDS)
             for purge in self._purges:
-                try:
-                    await purge()
-                except Exception as error:  # it is tried again in ten minutes
-                    _log.warning("expired rows were not purged: %s", error)
+                await _try(purge, "expired rows were not purged")
+
+
+async def _try(job: Callable[[], Awaitable[None]], failed: str) -> None:
+    """Run a job that is tried again soon anyway."""
+    try:
+        await job()
+    except Exception as error:
+        _log.warning("%s: %s", failed, error)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -52,6 +52,7 @@ class Session:
     ip: str | None
     user_agent: str | None
     ended_at: datetime | None
+    secret_digest: bytes | None = field(repr=False)
     held: Held
 
     def is_live(self, now: datetime) -> bool:
@@ -86,8 +87,14 @@ class SessionStore:
         log: RevocationLog,
         clock: Clock,
         lifetimes: Lifetimes,
+        max_sessions: int | None = None,
     ) -> None:
+        """
+        Args:
+            max_sessions: live ones that a user may have; a further sign-in ends the one that was seen longest ago.
+        """
         self._database = database
+        self._max_sessions = max_sessions
         self._table = tables.sessions
         self._rights = rights
         self._log = log
@@ -131,6 +138,8 @@ class SessionStore:
             "ends_at": now + self.lifetimes.absolute,
         }
         await self._database.write(insert(self._table).values(row))
+        if self._max_sessions is not None:
+            await self._end(self._beyond_cap(user_id, self._max_sessions), "too_many_sessions")
         return session_id
 
     async def rotate(self, pair: RefreshPair) -> Session | None:
@@ -220,6 +229,16 @@ class SessionStore:
     def _of(self, user_id: object, but: UUID | None) -> ColumnElement[bool]:
         mine = self._table.c.user_id == user_id
         return mine if but is None else and_(mine, self._table.c.id != but)
+
+    def _beyond_cap(self, user_id: object, cap: int) -> ColumnElement[bool]:
+        table = self._table
+        kept = (
+            select(table.c.id)
+            .where(table.c.user_id == user_id, self._is_live(self._clock.now()))
+            .order_by(table.c.last_seen_at.desc(), table.c.id.desc())
+            .limit(cap)
+        )
+        return and_(table.c.user_id == user_id, table.c.id.not_in(kept))
 
     def _is_live(self, now: datetime) -> ColumnElement[bool]:
         table = self._table

@@ -10,9 +10,19 @@ from limen.core.remembered import Remembered
 from limen.core.revocations import Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
 from limen.http.credentials import read_credential
+from limen.http.origin import OriginCheck
 from limen.http.scheme import Carrier, Presented, Scheme
 
 KeepUp = Callable[[], Awaitable[None]]
+NoteUse = Callable[[Principal], None]
+
+
+async def _nothing_to_do() -> None:
+    return None
+
+
+def _nothing_to_note(_: Principal) -> None:
+    return None
 
 
 class Authenticator:
@@ -21,21 +31,33 @@ class Authenticator:
     Args:
         revocations: asked for every credential, remembered or not.
         keep_up: catches up with the revocation log where no background task does.
+        note_use: told of every principal that came in.
 
     Attributes:
         schemes: asked in order; the first that reads the credential by its form verifies it.
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
+        memo: where a request keeps what was decided.
     """
 
-    def __init__(self, *, revocations: Revocations, keep_up: KeepUp, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        revocations: Revocations,
+        clock: Clock,
+        origin: OriginCheck,
+        keep_up: KeepUp = _nothing_to_do,
+        note_use: NoteUse = _nothing_to_note,
+    ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
         self.is_installed = False
         self._revocations = revocations
         self._keep_up = keep_up
+        self._note_use = note_use
+        self._origin = origin
         self._clock = clock
         self._cookie_name: bytes | None = None
         self._remembered = Remembered()
-        self._memo = f"limen.principal.{id(self)}"
+        self.memo = f"limen.principal.{id(self)}"
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
         """Take the features' schemes, in order; done once, by `Auth`."""
@@ -52,10 +74,10 @@ class Authenticator:
             Unavailable: what decides it is down, or the revocation log has been silent too long.
         """
         scope = connection.scope
-        if self._memo in scope:
-            outcome = scope[self._memo]
+        if self.memo in scope:
+            outcome = scope[self.memo]
         else:
-            outcome = scope[self._memo] = await self._decide(connection)
+            outcome = scope[self.memo] = await self._decide(connection)
         if isinstance(outcome, AuthError):
             raise outcome
         return outcome if isinstance(outcome, Principal) else None
@@ -65,9 +87,15 @@ class Authenticator:
             raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
         try:
             presented = read_credential(connection.scope["headers"], cookie_name=self._cookie_name)
-            return None if presented is None else await self.prove(presented)
+            if presented is None:
+                return None
+            if presented.carrier is Carrier.COOKIE:
+                self._origin.check_cookie_use(connection)
+            principal = await self.prove(presented)
         except AuthError as error:
             return error
+        self._note_use(principal)
+        return principal
 
     async def prove(self, presented: Presented) -> Principal:
         """Who this credential proves, by memory or by its scheme; the revocations have the last word.

@@ -14,7 +14,9 @@ MAX_USER_AGENT = 256
 MAX_HOPS = 32
 
 
-def client_of(connection: HTTPConnection, *, trusted_proxies: Sequence[Network] = ()) -> Client:
+def client_of(
+    connection: HTTPConnection, *, trusted_proxies: Sequence[Network] = (), cookie_name: str | None = None
+) -> Client:
     """The client's canonical address and user agent.
 
     `X-Forwarded-For` counts only when the peer is a configured proxy; the right-most hop that is not one is the client.
@@ -24,7 +26,11 @@ def client_of(connection: HTTPConnection, *, trusted_proxies: Sequence[Network] 
     address = _address(connection.client.host if connection.client else "")
     if address is not None and _is_trusted(address, trusted_proxies):
         address = _forwarded(headers.getlist("x-forwarded-for"), trusted_proxies) or address
-    return Client(ip=str(address) if address else None, user_agent=agent[:MAX_USER_AGENT] or None)
+    return Client(
+        ip=str(address) if address else None,
+        user_agent=agent[:MAX_USER_AGENT] or None,
+        session_cookie=connection.cookies.get(cookie_name) if cookie_name else None,
+    )
 
 
 def _forwarded(lines: Sequence[str], trusted_proxies: Sequence[Network]) -> Address | None:

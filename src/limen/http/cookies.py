@@ -1,6 +1,40 @@
-"""The session cookie's name and flags (RFC 6265bis, ASVS 3.3)."""
+"""The session cookie's name and flags (RFC 6265bis §4.1, ASVS 3.3)."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from limen.core.login import Cookie
 
 
 def cookie_name(*, secure: bool) -> str:
     """`__Host-limen`, which no other host or path can plant; plain `limen` where the site is plain http."""
     return "__Host-limen" if secure else "limen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCookie:
+    """Writes the one cookie: out of reach of scripts, not sent along by foreign pages' posts.
+
+    Attributes:
+        secure: whether browsers reach the app by https, whatever the hop behind the proxy speaks.
+    """
+
+    secure: bool
+
+    def set(self, response: Response, cookie: Cookie) -> None:
+        """Hand the session to the browser."""
+        response.set_cookie(
+            cookie_name(secure=self.secure),
+            cookie.value,
+            max_age=cookie.max_age,
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def clear(self, response: Response) -> None:
+        """Take it back."""
+        name = cookie_name(secure=self.secure)
+        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -21,6 +22,7 @@ from limen.errors import (
     StepUpRequired,
     Unprocessable,
 )
+from limen.http.cookies import SessionCookie
 
 _log = logging.getLogger("limen")
 
@@ -70,12 +72,15 @@ def oauth_error(error: AuthError) -> Response:
     return JSONResponse(body, status_code=status, headers=headers)
 
 
-def deliver(outcome: Pending | Completed) -> Response:
+def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     """The answer to a sign-in: what carries the session, or the step that it waits for."""
     if isinstance(outcome, Pending):
         body: Mapping[str, object] = {"status": "pending", "step": outcome.step, "ticket": outcome.ticket}
         return JSONResponse(dict(body), headers=dict(NO_STORE))
-    return JSONResponse({**outcome.body, "status": "complete"}, headers=dict(NO_STORE))
+    response = JSONResponse(jsonable_encoder({**outcome.body, "status": "complete"}), headers=dict(NO_STORE))
+    if outcome.cookie is not None:
+        cookie.set(response, outcome.cookie)
+    return response
 
 
 def headers_of(error: AuthError) -> Mapping[str, str]:

@@ -30,6 +30,7 @@ class Accounts(AccountService, Feature):
     def bind(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.passwords = kernel.service(PasswordService)
+        kernel.users.own_fields = tuple(self._profile.model_fields) if self._profile else ()
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, self._profile)

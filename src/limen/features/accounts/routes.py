@@ -11,7 +11,6 @@ from starlette.responses import Response
 from limen.core.passwords import MAX_BYTES
 from limen.core.principal import Principal
 from limen.core.rules import authenticated, fresh, method
-from limen.db.accounts import Account
 from limen.features.accounts.service import AccountService
 from limen.http.openapi import refusals
 from limen.http.routing import LimenRoute
@@ -65,23 +64,6 @@ class UserOut(BaseModel):
     created_at: datetime
 
 
-def shown(account: Account, profile: type[BaseModel] | None = None) -> dict[str, object]:
-    """The account as JSON: `roles` and direct `permissions` as assigned, and the app's own columns."""
-    columns = account.columns
-    own = {name: columns[name] for name in (profile.model_fields if profile else ())}
-    return {
-        "id": account.id if isinstance(account.id, int) else str(account.id),
-        "email": columns["email"],
-        "username": columns["username"],
-        "is_active": columns["is_active"],
-        "is_verified": columns["is_verified"],
-        "roles": sorted(account.held.roles),
-        "permissions": sorted(account.held.permissions),
-        "created_at": columns["created_at"],
-        **own,
-    }
-
-
 def routes(service: AccountService, profile: type[BaseModel] | None) -> Sequence[APIRouter]:
     """The routers of the feature; `profile` adds the app's own fields to the bodies."""
     return (_register_route(service, profile), _own_routes(service, profile))
@@ -110,7 +92,7 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
             values=body.model_dump(exclude=set(RegisterIn.model_fields)),
             client=kernel.client(request),
         )
-        return shown(account, profile)
+        return kernel.users.describe(account)
 
     return router
 
@@ -130,7 +112,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     @router.get("/me", response_model=Out)
     async def read_me(principal: Anyone) -> Mapping[str, object]:
         """One's own account."""
-        return shown(await service.get_by_subject(principal.subject), profile)
+        return kernel.users.describe(await service.get_by_subject(principal.subject))
 
     @router.patch("/me", response_model=Out, responses=refusals(409, 413, 422))
     async def change_me(body: Change, principal: Owner, request: Request) -> Mapping[str, object]:
@@ -138,7 +120,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
         values = body.model_dump(exclude_unset=True, exclude={"username"})
         user_id = kernel.users.parse_key(principal.subject)
         account = await service.change(user_id, username=body.username, values=values, client=kernel.client(request))
-        return shown(account, profile)
+        return kernel.users.describe(account)
 
     @router.delete("/me", status_code=204, responses=refusals(409, 413, 422))
     async def close_me(body: AccountClose, principal: Closing, request: Request) -> Response:

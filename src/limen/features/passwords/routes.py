@@ -85,11 +85,13 @@ def routes(service: PasswordService) -> Sequence[APIRouter]:
     ) -> Response:
         """Sign in with an e-mail address or username and a password."""
         _check_fields(form)
+        if delivery == "cookie":
+            kernel.origin.check_not_foreign(request)
         client = kernel.client(request)
         outcome = await service.login(
             form["username"], form["password"], scope=form.get("scope"), deliver=delivery, client=client
         )
-        return deliver(outcome)
+        return deliver(outcome, cookie=kernel.cookie)
 
     @router.post("/password/change", status_code=204, responses=refusals(413, 422))
     async def change_password(body: PasswordChange, principal: Owner, request: Request) -> Response:

@@ -43,7 +43,10 @@ def routes(service: SessionService) -> Sequence[APIRouter]:
     async def logout(principal: Owner, request: Request) -> Response:
         """End the session that this request came with."""
         await service.logout(principal, client=kernel.client(request))
-        return Response(status_code=204)
+        response = Response(status_code=204)
+        if principal.credential == "session_cookie":
+            kernel.cookie.clear(response)
+        return response
 
     @router.get("/sessions")
     async def list_sessions(principal: Owner) -> list[SessionOut]:

@@ -3,18 +3,83 @@
 from uuid import UUID
 
 from limen.core.client import NOWHERE, Client
-from limen.core.opaque import parse_uuid
+from limen.core.login import Completed, Cookie, Proof
+from limen.core.opaque import OpaqueToken, matches, new_id, parse_uuid
 from limen.core.principal import Principal
+from limen.core.rights import carry
 from limen.db.sessions import Session
-from limen.errors import Forbidden, NotFound
-from limen.events import SessionsEnded
+from limen.errors import Forbidden, IncorrectLogin, InvalidCredential, NotFound
+from limen.events import LoggedIn, SessionsEnded
 from limen.kernel import Kernel
+
+CARRIER = "cookie"
+PREFIX = "lms_"
+_NO_DIGEST = bytes(32)
 
 
 class SessionService:
     """Lists and ends sessions, whatever carries them."""
 
     kernel: Kernel
+
+    async def issue(self, proof: Proof, client: Client) -> Completed:
+        """Open a session that a cookie carries; one that the browser still held is ended (ASVS 7.2.4).
+
+        Raises:
+            IncorrectLogin: the user is gone or disabled.
+            InvalidScope: the scope asked for is malformed.
+        """
+        kernel = self.kernel
+        account = await kernel.users.find_by_subject(proof.subject)
+        if account is None or not account.held.is_active:
+            raise IncorrectLogin("the user is gone or disabled", subject=proof.subject)
+        carry(account.held, kernel.roles, scope=proof.scope)  # refuses a malformed scope before there is a session
+        now = kernel.clock.now()
+        session_id = new_id(now.timestamp())
+        token = OpaqueToken.mint(PREFIX, id=str(session_id))
+        await kernel.sessions.open(
+            account.id,
+            carrier=CARRIER,
+            amr=proof.amr,
+            scope=proof.scope,
+            client_id=proof.client_id,
+            client=client,
+            secret_digest=token.digest,
+            session_id=session_id,
+        )
+        await self._end_earlier(client)
+        event = LoggedIn(at=now, subject=proof.subject, client=client, session_id=token.id, amr=proof.amr)
+        await kernel.events.publish(event)
+        lifetime = kernel.sessions.lifetimes.absolute  # the idle end moves without writing a cookie
+        cookie = Cookie(value=token.text, max_age=int(lifetime.total_seconds()))
+        return Completed(body={"user": kernel.users.describe(account)}, cookie=cookie)
+
+    async def verify(self, value: str) -> Session:
+        """The live session that a cookie's value proves.
+
+        Raises:
+            InvalidCredential: it proves none.
+        """
+        token = OpaqueToken.parse(value, prefix=PREFIX)
+        session_id = parse_uuid(token.id) if token else None
+        if token is None or session_id is None:
+            raise InvalidCredential("not a session cookie by its form")
+        session = await self.kernel.sessions.find(session_id)
+        known = session.secret_digest if session else None
+        if not matches(token.secret, known or _NO_DIGEST) or session is None:
+            raise InvalidCredential("unknown session cookie", session=session_id)
+        if not session.is_live(self.kernel.clock.now()) or not session.held.is_active:
+            raise InvalidCredential("the session is over", session=session_id)
+        return session
+
+    async def _end_earlier(self, client: Client) -> None:
+        if client.session_cookie is None:
+            return
+        try:
+            session = await self.verify(client.session_cookie)
+        except InvalidCredential:
+            return
+        await self.end(str(session.user_id), session.id, reason="signed_in_again", client=client, must_exist=False)
 
     async def logout(self, principal: Principal, *, client: Client = NOWHERE) -> None:
         """End the session that the credential belongs to.

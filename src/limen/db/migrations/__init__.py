@@ -1,0 +1,1 @@
+"""limen's packaged alembic history; `limen.db.migrate` runs it."""

@@ -1,0 +1,113 @@
+"""The first tables.
+
+Frozen in time: nothing of limen is imported, so that what a release made stays what it made. The user's key and table
+come from the app's model by `config.attributes`; where the app brings its own user table, that one is the app's affair.
+"""
+
+import sqlalchemy as sa
+from alembic import context, op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Make every table, whatever features are on: an unused one is harmless."""
+    if context.config.attributes["makes_users"]:
+        _make_users()
+    _make_sessions()
+    _make_granted("limen_user_roles", "role", 64)
+    _make_granted("limen_user_permissions", "permission", 128)
+    _make_revocations()
+    _make_one_time_secrets()
+    _make_passwords()
+
+
+def _make_users() -> None:
+    op.create_table(
+        "limen_users",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        sa.Column("email", sa.String(320), nullable=False),
+        sa.Column("email_canonical", sa.String(320), nullable=False, unique=True),
+        sa.Column("username", sa.String(64)),
+        sa.Column("username_canonical", sa.String(64), unique=True),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("is_verified", sa.Boolean(), nullable=False),
+        sa.Column("created_at", _moment(), nullable=False),
+        sa.Column("rights_epoch", sa.Integer(), nullable=False),
+    )
+
+
+def _make_sessions() -> None:
+    op.create_table(
+        "limen_sessions",
+        sa.Column("id", sa.Uuid(), primary_key=True),
+        _user_id(index=True),
+        sa.Column("carrier", sa.String(16), nullable=False),
+        sa.Column("secret_digest", sa.LargeBinary(32)),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("rotations", sa.String(256), nullable=False),
+        sa.Column("scope", sa.Text()),
+        sa.Column("client_id", sa.String(255)),
+        sa.Column("amr", sa.String(255), nullable=False),
+        sa.Column("authenticated_at", _moment(), nullable=False),
+        sa.Column("created_at", _moment(), nullable=False),
+        sa.Column("last_seen_at", _moment(), nullable=False),
+        sa.Column("idle_ends_at", _moment(), nullable=False),
+        sa.Column("ends_at", _moment(), nullable=False, index=True),
+        sa.Column("ip", sa.String(45)),
+        sa.Column("user_agent", sa.String(256)),
+        sa.Column("ended_at", _moment()),
+        sa.Column("end_reason", sa.String(64)),
+    )
+
+
+def _make_granted(table: str, column: str, length: int) -> None:
+    op.create_table(
+        table,
+        _user_id(primary_key=True),
+        sa.Column(column, sa.String(length), primary_key=True, index=True),
+    )
+
+
+def _make_revocations() -> None:
+    op.create_table(
+        "limen_revocations",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("target", sa.String(255), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", _moment(), nullable=False, index=True),
+        sa.Column("written_at", sa.BigInteger(), nullable=False, index=True),
+    )
+
+
+def _make_one_time_secrets() -> None:
+    op.create_table(
+        "limen_one_time_secrets",
+        sa.Column("kind", sa.String(32), primary_key=True),
+        sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+        sa.Column("subject", sa.String(255), index=True),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("expires_at", _moment(), nullable=False, index=True),
+    )
+
+
+def _make_passwords() -> None:
+    op.create_table(
+        "limen_passwords",
+        _user_id(primary_key=True),
+        sa.Column("digest", sa.String(255), nullable=False),
+        sa.Column("changed_at", _moment(), nullable=False),
+    )
+
+
+def _moment() -> sa.DateTime:
+    return sa.DateTime(timezone=True)
+
+
+def _user_id(*, primary_key: bool = False, index: bool = False) -> "sa.Column[object]":
+    """A column of the user key's type that dies with the user."""
+    given = context.config.attributes
+    target = sa.ForeignKey(given["user_key"], ondelete="CASCADE")
+    return sa.Column("user_id", given["user_key_type"], target, primary_key=primary_key, index=index, nullable=False)

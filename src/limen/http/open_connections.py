@@ -1,0 +1,135 @@
+"""WebSockets and streams that stay open: closed when what let them in is taken back."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from limen.core.principal import Principal
+from limen.core.revocations import Revocation, Revocations, Revoked
+
+POLICY_VIOLATION = 1008
+"""The close code of RFC 6455 §7.4.1 for a connection that is no longer allowed."""
+
+
+class OpenConnection:
+    """One open connection: whose it is, the task that serves it, how to tell the client."""
+
+    def __init__(self, principal: Principal, *, is_websocket: bool, send: Send) -> None:
+        self.principal = principal
+        self.is_closing = False
+        self._is_websocket = is_websocket
+        self._send = send
+        task = asyncio.current_task()
+        assert task is not None, "ASGI apps run in tasks"
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._is_over = False
+
+    def close(self) -> None:
+        """End it from wherever the revocation was heard."""
+        if not self.is_closing:
+            self.is_closing = True
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def leave(self) -> None:
+        """It went by itself: its task is another's now."""
+        self._is_over = True
+
+    async def say_goodbye(self) -> None:
+        """Tell the client, as far as it still listens; the task's cancellation is answered herewith."""
+        self._task.uncancel()
+        closing: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+        if self._is_websocket:
+            closing = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "session ended"}
+        with contextlib.suppress(Exception):  # it went by itself
+            await self._send(closing)
+
+    def _cancel(self) -> None:
+        if not self._is_over:
+            self._task.cancel()
+
+
+class OpenConnections:
+    """Knows the open connections by what could end them."""
+
+    def __init__(self, revocations: Revocations) -> None:
+        self._revocations = revocations
+        self._by_target: dict[tuple[Revoked, str], set[OpenConnection]] = {}
+        revocations.subscribe(self._close)
+
+    def __len__(self) -> int:
+        return len(set().union(*self._by_target.values()))
+
+    def enter(self, connection: OpenConnection) -> None:
+        """Close the connection from now on if its credential is taken back."""
+        for target in _targets(connection.principal):
+            self._by_target.setdefault(target, set()).add(connection)
+        if self._revocations.covers(connection.principal):  # taken back between the guard and here
+            connection.close()
+
+    def leave(self, connection: OpenConnection) -> None:
+        """It is over."""
+        connection.leave()
+        for target in _targets(connection.principal):
+            those = self._by_target[target]
+            those.discard(connection)
+            if not those:
+                del self._by_target[target]
+
+    def _close(self, revocation: Revocation) -> None:
+        for connection in tuple(self._by_target.get((revocation.kind, revocation.target), ())):
+            if self._revocations.covers(connection.principal):
+                connection.close()
+
+
+class WatchOpenConnections:
+    """ASGI middleware: whatever a guard let in and stays open is watched from its first message on."""
+
+    def __init__(self, app: ASGIApp, *, connections: OpenConnections, memo: str) -> None:
+        self._app = app
+        self._connections = connections
+        self._memo = memo
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        opened: OpenConnection | None = None
+
+        async def watched(message: Message) -> None:
+            nonlocal opened
+            if opened is None and _stays_open(message):
+                opened = self._open(scope, send)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if opened is None or not opened.is_closing:
+                raise
+            await opened.say_goodbye()
+        finally:
+            if opened is not None:
+                self._connections.leave(opened)
+
+    def _open(self, scope: Scope, send: Send) -> OpenConnection | None:
+        principal = scope.get(self._memo)
+        if not isinstance(principal, Principal):
+            return None
+        connection = OpenConnection(principal, is_websocket=scope["type"] == "websocket", send=send)
+        self._connections.enter(connection)
+        return connection
+
+
+def _stays_open(message: Message) -> bool:
+    return message["type"] == "websocket.accept" or bool(message.get("more_body"))
+
+
+def _targets(principal: Principal) -> Iterator[tuple[Revoked, str]]:
+    yield Revoked.SUBJECT, principal.subject
+    if principal.session_id is not None:
+        yield Revoked.SESSION, principal.session_id
+    if principal.credential_id is not None:
+        yield Revoked.CREDENTIAL, principal.credential_id

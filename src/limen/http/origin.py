@@ -1,0 +1,74 @@
+"""Whose page made the browser send this: decided by `Sec-Fetch-Site` and `Origin`, never by `Host` (ASVS 3.5.1).
+
+A cookie comes by itself, whoever asks for it. So what it may do is only done for the app's own pages.
+"""
+
+from collections.abc import Collection
+from enum import Enum
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+from limen.errors import CrossOrigin
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""RFC 9110 §9.2.1, TRACE aside: it would show the cookie."""
+
+
+class Origin(Enum):
+    """Where a request was made."""
+
+    OWN = "own"
+    FOREIGN = "foreign"
+    UNTOLD = "untold"
+
+
+class OriginCheck:
+    """Tells the app's own pages from foreign ones.
+
+    Args:
+        base_url: where browsers reach the app.
+        trusted_origins: other origins whose pages may use the cookie (`https://app.example.com`).
+    """
+
+    def __init__(self, base_url: str, *, trusted_origins: Collection[str] = ()) -> None:
+        self._trusted = frozenset(origin_of(url) for url in (base_url, *trusted_origins))
+
+    def check_cookie_use(self, connection: HTTPConnection) -> None:
+        """Refuse what changes something, or opens a WebSocket, by cookie unless one of the app's own pages asked.
+
+        Raises:
+            CrossOrigin: a foreign page asked, or nothing tells who did.
+        """
+        method = connection.scope.get("method")  # a WebSocket has none
+        if method not in SAFE_METHODS and self.of(connection) is not Origin.OWN:
+            raise CrossOrigin("cookie used without proof of the same origin", origin=connection.headers.get("origin"))
+
+    def check_not_foreign(self, connection: HTTPConnection) -> None:
+        """Refuse to set a cookie for a foreign page (login CSRF); a client that tells nothing is no browser.
+
+        Raises:
+            CrossOrigin: a foreign page asked.
+        """
+        if self.of(connection) is Origin.FOREIGN:
+            raise CrossOrigin("sign-in asked by a foreign page", origin=connection.headers.get("origin"))
+
+    def of(self, connection: HTTPConnection) -> Origin:
+        """W3C Fetch Metadata §2.2: browsers set `Sec-Fetch-Site`, pages cannot. Older ones send `Origin` alone."""
+        site = connection.headers.getlist("sec-fetch-site")
+        origin = connection.headers.getlist("origin")
+        if site == ["same-origin"]:
+            return Origin.OWN
+        if origin:
+            return Origin.OWN if len(origin) == 1 and origin[0] in self._trusted else Origin.FOREIGN
+        return Origin.FOREIGN if site else Origin.UNTOLD
+
+
+def origin_of(url: str) -> str:
+    """The origin of a URL as browsers write it (RFC 6454 §6.1): lower-case, without a default port."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
