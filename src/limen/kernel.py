@@ -24,6 +24,7 @@ from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
 from limen.db.last_seen import LastSeen
+from limen.db.notifications import can_notify, listen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
@@ -170,6 +171,8 @@ def build_kernel(
         last_seen=last_seen,
         purges=(log.purge, one_time.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
     )
+    if can_notify(engine):
+        follower.wake_by(partial(listen, engine))
     grants: dict[str, Grant] = {}
     events = Events()
     kernel = Kernel(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from limen.core.clock import Clock
 from limen.core.revocations import Revocations
@@ -12,6 +12,8 @@ from limen.db.revocation_log import RevocationLog
 from limen.errors import Unavailable
 
 _log = logging.getLogger("limen.revocations")
+
+Listen = Callable[[Callable[[], None]], Coroutine[None, None, None]]
 
 LAST_SEEN_SECONDS = 60.0
 PURGE_SECONDS = 600.0
@@ -36,7 +38,13 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._last_seen = last_seen
         self._purges = purges
+        self._listeners: list[Listen] = []
+        self._wake = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+
+    def wake_by(self, listen: Listen) -> None:
+        """Look at the log whenever `listen` calls, not only at the next poll."""
+        self._listeners.append(listen)
 
     async def keep_up(self) -> None:
         """Catch up by hand where no lifespan runs the tasks (a script, a test without it); else the tasks do it."""
@@ -49,7 +57,9 @@ class Follower:
         if self._tasks:
             return
         await self._revocation_log.catch_up()
-        jobs = (self._follow(), self._write_last_seen(), self._purge())
+        self._wake = asyncio.Event()  # of this event loop
+        jobs = [self._follow(), self._write_last_seen(), self._purge()]
+        jobs += [listen(self._wake.set) for listen in self._listeners]
         self._tasks = tuple(asyncio.create_task(job) for job in jobs)
 
     async def stop(self) -> None:
@@ -66,7 +76,7 @@ class Follower:
     async def _follow(self) -> None:
         deaf = False
         while True:
-            await asyncio.sleep(self._poll_seconds)
+            await self._until_next_look()
             try:
                 await self._revocation_log.catch_up()
             except Unavailable as error:
@@ -80,6 +90,11 @@ class Follower:
                 if deaf:
                     _log.info("the revocation log is heard again")
                 deaf = False
+
+    async def _until_next_look(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+        self._wake.clear()
 
     async def _write_last_seen(self) -> None:
         while True:

@@ -4,7 +4,7 @@ Rows become visible in the order of their commits, not of their ids, so a follow
 whatever a transaction of up to `OVERLAP_SECONDS` could have been late with. The database's clock decides, for all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from limen.core.clock import Clock
 from limen.core.revocations import Revocation, Revocations, Revoked
 from limen.db.database import Database
+from limen.db.notifications import can_notify, notify
 from limen.db.tables import Tables
 from limen.db.types import DatabaseSeconds, from_epoch
+
+Announcer = Callable[[Sequence[Revocation]], None]
 
 OVERLAP_SECONDS = 20
 """Longer than any transaction of limen's can last (the statement limit is 15 s)."""
@@ -27,18 +30,41 @@ class RevocationLog:
         self._table = tables.revocations
         self._revocations = revocations
         self._clock = clock
+        self._notifies = can_notify(database.engine)
+        self._announcers: list[Announcer] = []
         self._read_up_to: int | None = None
 
     async def append(self, connection: AsyncConnection, entries: Iterable[Revocation]) -> None:
         """Write entries in the transaction of what they follow from; `apply` them after its commit."""
         rows = [_row(entry) for entry in entries]
-        if rows:
-            await connection.execute(insert(self._table), rows)
+        if not rows:
+            return
+        await connection.execute(insert(self._table), rows)
+        if self._notifies:
+            await notify(connection)
 
     def apply(self, entries: Iterable[Revocation]) -> None:
-        """Take effect in this process at once; the others hear of it from the log."""
-        for entry in entries:
+        """Take effect in this process at once, and tell who announces it to others; the log is what they believe."""
+        taken = tuple(entries)
+        for entry in taken:
             self._revocations.apply(entry)
+        for announce in self._announcers if taken else ():
+            announce(taken)
+
+    def announce_to(self, announcer: Announcer) -> None:
+        """Tell `announcer` whatever this process takes back."""
+        self._announcers.append(announcer)
+
+    async def live(self) -> tuple[Revocation, ...]:
+        """Every entry that still matters.
+
+        Raises:
+            Unavailable: the database is down.
+        """
+        table = self._table
+        columns = (table.c.kind, table.c.target, table.c.epoch, table.c.expires_at)
+        rows = await self._database.read(select(*columns).where(table.c.expires_at > self._clock.now()))
+        return tuple(_entry(row) for row in rows)
 
     async def catch_up(self) -> None:
         """Apply what was written since the last time, or everything live the first time.
@@ -48,7 +74,9 @@ class RevocationLog:
         """
         now, tick = self._clock.time(), self._clock.monotonic()
         rows = await self._database.read(self._tail(now))
-        self.apply(_entry(row) for row in rows if row.target is not None)
+        for row in rows:
+            if row.target is not None:
+                self._revocations.apply(_entry(row))
         self._read_up_to = int(rows[0].read_at)
         self._revocations.hear(now=now, tick=tick)
 
