@@ -39,7 +39,8 @@ class OpenConnection:
 
     async def say_goodbye(self) -> None:
         """Tell the client, as far as it still listens; the task's cancellation is answered herewith."""
-        self._task.uncancel()
+        while self._task.cancelling():
+            self._task.uncancel()
         closing: Message = {"type": "http.response.body", "body": b"", "more_body": False}
         if self._is_websocket:
             closing = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "session ended"}
@@ -109,10 +110,11 @@ class WatchOpenConnections:
         except asyncio.CancelledError:
             if opened is None or not opened.is_closing:
                 raise
-            await opened.say_goodbye()
         finally:
             if opened is not None:
                 self._connections.leave(opened)
+        if opened is not None and opened.is_closing:  # a response's own task group may have kept the cancellation
+            await opened.say_goodbye()
 
     def _open(self, scope: Scope, send: Send) -> OpenConnection | None:
         principal = scope.get(self._memo)
