@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from limen.composition import build_kernel
 from limen.core.clock import Clock, SystemClock
 from limen.core.principal import Principal
 from limen.core.roles import Role
@@ -18,7 +19,7 @@ from limen.core.rules import PolicyLike, as_policy, authenticated
 from limen.db.accounts import UserStore
 from limen.db.engine import create_engine
 from limen.db.users import User, UserMixin
-from limen.errors import AuthError
+from limen.errors import AuthError, ConfigurationError
 from limen.events import Listener
 from limen.feature import Feature
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
@@ -26,7 +27,6 @@ from limen.http.inventory import check_unique
 from limen.http.open_connections import WatchOpenConnections
 from limen.http.openapi import describe_guards
 from limen.http.responses import answer
-from limen.kernel import build_kernel
 from limen.settings import AuthSettings
 
 _log = logging.getLogger("limen")
@@ -76,7 +76,7 @@ class Auth(Generic[U]):
         self.settings = settings or AuthSettings.load()
         self._clock = clock or SystemClock()
         self._owns_engine = engine is None
-        self.kernel = build_kernel(
+        self.kernel, self.features = build_kernel(
             user or User,
             engine=engine or create_engine(self.settings.database_url),
             settings=self.settings,
@@ -87,7 +87,6 @@ class Auth(Generic[U]):
             listeners=listeners,
             prefixes=(auth_prefix, users_prefix),
         )
-        self.features: Mapping[str, Feature] = self.kernel.features
         guard_of = self.kernel.authenticator, self._clock, self._load
         self.current_user: UserGuard[U] = UserGuard(*guard_of)
         self.optional_user: OptionalUserGuard[U] = OptionalUserGuard(*guard_of)
@@ -144,7 +143,7 @@ class Auth(Generic[U]):
         Raises:
             ConfigurationError: the database cannot be reached or is not migrated, or a feature's check failed.
         """
-        self.kernel.check_findings()
+        self._check_features()
         await self.kernel.database.check(self.tables())
         await self.kernel.follower.start()
         for feature in self.features.values():
@@ -170,6 +169,12 @@ class Auth(Generic[U]):
         check_unique(app)
         async with self:
             yield
+
+    def _check_features(self) -> None:
+        for finding in (finding for feature in self.features.values() for finding in feature.checks()):
+            if finding.id.startswith("limen.E"):
+                raise ConfigurationError(f"{finding.id}: {finding.sentence}")
+            _log.warning("%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
         users = cast("UserStore[U]", self.kernel.users)

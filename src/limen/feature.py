@@ -1,15 +1,14 @@
 """A feature: one capability, one folder. It says what it adds through these seams, all of them optional."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from fastapi import APIRouter
 from pydantic_settings import BaseSettings
 from sqlalchemy import Table
 
-from limen.core.client import Client
-from limen.core.login import Completed, Issuer, Step
+from limen.core.login import Grant, Issuer, Step
 from limen.core.policy import Policy
 from limen.db.tables import Tables
 from limen.events import Listener
@@ -18,21 +17,6 @@ from limen.kernel import Kernel
 
 if TYPE_CHECKING:
     from typer import Typer
-
-
-class Grant(Protocol):
-    """One `grant_type` of the token endpoint (RFC 6749 §1.3)."""
-
-    grant_type: str
-
-    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
-        """What the client gets for what it shows.
-
-        Raises:
-            InvalidGrant: what it shows is not good.
-            InvalidRequest: a parameter is missing.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,21 @@ class Issuer(Protocol):
         ...
 
 
+class Grant(Protocol):
+    """One `grant_type` of the token endpoint (RFC 6749 §1.3)."""
+
+    grant_type: str
+
+    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
+        """What the client gets for what it shows.
+
+        Raises:
+            InvalidGrant: what it shows is not good.
+            InvalidRequest: a parameter is missing.
+        """
+        ...
+
+
 class Tickets(Protocol):
     """Where a sign-in waits for its next step: single-use secrets, stored as digests."""
 

@@ -8,11 +8,12 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
 
+from limen.core.login import Grant
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
 from limen.core.policy import Policy
 from limen.db.tables import Tables
-from limen.feature import Feature, Grant
+from limen.feature import Feature
 from limen.features.passwords.routes import OWNER, PasswordGrant, routes
 from limen.features.passwords.service import PasswordService
 from limen.features.passwords.store import PasswordStore

@@ -6,10 +6,10 @@ from fastapi import APIRouter
 
 from limen.core.client import Client
 from limen.core.jwt import Expected
-from limen.core.login import Completed, Issuer, Proof
+from limen.core.login import Completed, Grant, Issuer, Proof
 from limen.core.opaque import RefreshTokens
 from limen.core.policy import Policy
-from limen.feature import Feature, Grant
+from limen.feature import Feature
 from limen.features.tokens.routes import INTROSPECT, RefreshGrant, routes
 from limen.features.tokens.scheme import BearerTokens
 from limen.features.tokens.service import CARRIER, TokenService
