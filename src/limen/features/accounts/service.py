@@ -6,12 +6,12 @@ from typing import NoReturn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
-from limen.core.identity import Identity, email_identity, username_identity
+from limen.core.identity import Identity, canonical_identifier, email_identity, username_identity
 from limen.core.principal import Principal
 from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
-from limen.errors import EmailTaken, IncorrectLogin, NotFound, UsernameTaken
+from limen.errors import Conflict, EmailTaken, IncorrectLogin, NotFound, Unprocessable, UsernameTaken
 from limen.events import AccountDeleted, AccountUpdated, Registered
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
@@ -78,6 +78,42 @@ class AccountService:
         if user_id is None:
             raise NotFound("not a user's id", subject=subject)
         return await self.get(user_id)
+
+    async def find(self, name: str) -> Account:
+        """The account with this id, e-mail address or username: whatever an operator calls it.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is the id of one account and the username of another.
+        """
+        users = self.kernel.users
+        canonical = canonical_identifier(name)
+        named = None if canonical is None else await users.find_by_identifier(canonical)
+        found = await users.find_by_subject(name)
+        if named and found and named.id != found.id:
+            raise Conflict("the id of one user and the username of another", user=found.id, named=named.id)
+        account = found or named
+        if account is None:
+            raise NotFound("no such user")
+        return account
+
+    async def list(
+        self, *, search: str | None = None, role: str | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[Account, ...]:
+        """Up to `limit` accounts in the order of their ids.
+
+        Args:
+            search: how the e-mail address or username begins.
+            role: only who holds it.
+            after: the id, as text, of the last account of the page before.
+
+        Raises:
+            Unprocessable: `after` is no id.
+        """
+        key = None if after is None else self.kernel.users.parse_key(after)
+        if after is not None and key is None:
+            raise Unprocessable("not a user's id", errors=[{"loc": ["after"], "msg": "This is no id.", "type": "id"}])
+        return await self.kernel.users.list_page(after=key, limit=limit, search=search, role=role)
 
     async def change(
         self, user_id: object, *, username: str | None = None, values: Mapping[str, object], client: Client = NOWHERE
