@@ -20,6 +20,7 @@ def upgrade() -> None:
     _make_granted("limen_user_permissions", "permission", 128)
     _make_revocations()
     _make_one_time_secrets()
+    _make_signing_keys()
     _make_passwords()
 
 
@@ -90,6 +91,19 @@ def _make_one_time_secrets() -> None:
         sa.Column("subject", sa.String(255), index=True),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("expires_at", _moment(), nullable=False, index=True),
+    )
+
+
+def _make_signing_keys() -> None:
+    op.create_table(
+        "limen_signing_keys",
+        sa.Column("kid", sa.String(64), primary_key=True),
+        sa.Column("generation", sa.Integer(), nullable=False, unique=True),
+        sa.Column("algorithm", sa.String(16), nullable=False),
+        sa.Column("sealed", sa.LargeBinary()),
+        sa.Column("created_at", _moment(), nullable=False),
+        sa.Column("signs_from", _moment(), nullable=False),
+        sa.Column("retired_at", _moment()),
     )
 
 
