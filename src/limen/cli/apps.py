@@ -1,0 +1,138 @@
+"""Finds the `Auth` that a command is about, and runs the command's work on it."""
+
+import asyncio
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from limen.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from limen.auth import Auth
+    from limen.db.users import UserMixin
+
+T = TypeVar("T")
+
+ENVIRONMENT_NAME = "LIMEN_APP"
+FILES = ("main.py", "app.py")
+
+AppOption = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        metavar="MODULE:ATTR",
+        help="The Auth, or the app that it guards; else LIMEN_APP, main.py or app.py here, or limen's demo.",
+    ),
+]
+
+
+def run(app: str | None, work: "Callable[[Auth[UserMixin]], Awaitable[T]]", *, started: bool = True) -> T:
+    """Load the `Auth` and do `work` with it.
+
+    Args:
+        started: the database is checked first; else the work meets it as it is.
+
+    Raises:
+        ConfigurationError: there is no such `Auth`, or its database cannot be reached or is not migrated.
+        AuthError: whatever the work refuses.
+    """
+    return asyncio.run(_run(load_auth(app), work, started=started))
+
+
+async def _run(auth: "Auth[UserMixin]", work: "Callable[[Auth[UserMixin]], Awaitable[T]]", *, started: bool) -> T:
+    running: AbstractAsyncContextManager[object] = auth if started else nullcontext()
+    try:
+        async with running:
+            return await work(auth)
+    finally:
+        await auth.kernel.database.dispose()  # an engine of the app's own too: this process ends here
+
+
+def load_auth(app: str | None) -> "Auth[UserMixin]":
+    """The `Auth` that `--app`, `LIMEN_APP` or the working directory names, or the demo's.
+
+    Raises:
+        ConfigurationError: it cannot be imported, or there is none, or more than one.
+    """
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    # Taken, not read: it is a name of this command's, of which the settings would warn that nothing reads it.
+    named = os.environ.pop(ENVIRONMENT_NAME, None)
+    if app or named:
+        return _named(app or named or "")
+    return _in_working_directory() or _demo()
+
+
+def _named(name: str) -> "Auth[UserMixin]":
+    from limen.auth import Auth
+
+    module_name, _, attribute = name.partition(":")
+    module = _import(module_name)
+    if not attribute:
+        return _one(_auths_of(module), name)
+    thing: object = getattr(module, attribute, None)
+    if thing is None:
+        raise ConfigurationError(f"--app {name}: the module {module_name} has no {attribute}")
+    return thing if isinstance(thing, Auth) else _one(_auths_of(module), name)
+
+
+def _in_working_directory() -> "Auth[UserMixin] | None":
+    for path in map(Path, FILES):
+        if not path.is_file() or not re.search(rb"\blimen\b", path.read_bytes()):
+            continue  # importing a file runs it: only one that speaks of limen
+        found = _auths_of(_import(path.stem))
+        if found:
+            return _one(found, path.stem)
+    return None
+
+
+def _demo() -> "Auth[UserMixin]":
+    typer.echo(f"limen: no --app, no LIMEN_APP, no Auth in {' or '.join(FILES)} here: using limen.demo", err=True)
+    return _one(_auths_of(_import("limen.demo")), "limen.demo")
+
+
+def _auths_of(module: ModuleType) -> "dict[str, Auth[UserMixin]]":
+    """The module's own or imported ones, by name."""
+    from limen.auth import Auth
+
+    return {name: value for name, value in vars(module).items() if isinstance(value, Auth)}
+
+
+def _one(found: "dict[str, Auth[UserMixin]]", name: str) -> "Auth[UserMixin]":
+    module = name.partition(":")[0]
+    if not found:
+        raise ConfigurationError(f"--app {name}: there is no Auth in the module {module}; name it, --app module:auth")
+    if len({id(auth) for auth in found.values()}) > 1:
+        choices = ", ".join(f"{module}:{each}" for each in sorted(found))
+        raise ConfigurationError(f"The module {module} has more than one Auth: name one with --app, {choices}")
+    return next(iter(found.values()))
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ConfigurationError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigurationError(
+                f"--app {name}: there is no module {error.name} in {Path.cwd()} or among the installed packages"
+            ) from None
+        raise ConfigurationError(_failed_import(name, error)) from None
+    except Exception as error:
+        raise ConfigurationError(_failed_import(name, error)) from error
+
+
+def _failed_import(name: str, error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{name} cannot be imported: {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"

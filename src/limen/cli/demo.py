@@ -1,0 +1,135 @@
+"""`limen demo`: the demo app with nothing to set up."""
+
+import asyncio
+import os
+import secrets
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limen.errors import ConfigurationError, EmailTaken
+
+if TYPE_CHECKING:
+    from limen.auth import Auth
+    from limen.db.users import User
+
+ADMIN = "admin@example.com"
+
+
+def demo(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where its secret and SQLite file are.")] = Path(
+        ".limen-demo"
+    ),
+) -> None:
+    """Serve the demo app: migrated, with a first admin, ready to try."""
+    _check_server(host, port)
+    _fill_settings(data, port)
+
+    from limen.demo import auth
+
+    password = asyncio.run(_make_ready(auth))
+    typer.echo(_greeting(f"http://{_name_of(host)}:{port}", password, data))
+    _serve(host, port, workers)
+
+
+def _check_server(host: str, port: int) -> None:
+    """Say in one sentence what would fail two seconds later in many lines."""
+    if find_spec("uvicorn") is None:
+        raise ConfigurationError("limen demo needs uvicorn, which is not installed: pip install 'limen[server]'")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"limen demo cannot listen on {host}, port {port} ({reason}): give another, `limen demo --port {port + 1}`"
+        ) from None
+
+
+def _fill_settings(data: Path, port: int) -> None:
+    """Set what the environment and `.env` leave open; worker processes inherit it."""
+    from limen.settings import AuthSettings
+
+    given = AuthSettings.load()
+    if given.secret_key is None or not given.secret_key.get_secret_value():
+        os.environ["LIMEN_SECRET_KEY"] = _kept_secret(data)
+    if "database_url" not in given.model_fields_set:
+        os.environ["LIMEN_DATABASE_URL"] = _sqlite_url(data)
+    if "base_url" not in given.model_fields_set:
+        os.environ["LIMEN_BASE_URL"] = f"http://localhost:{port}"
+
+
+def _kept_secret(data: Path) -> str:
+    """The secret of the last start, so that who was signed in still is."""
+    path = _folder(data) / "secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48), "ascii")
+    return path.read_text("ascii").strip()
+
+
+def _sqlite_url(data: Path) -> str:
+    from sqlalchemy import URL
+
+    path = _folder(data) / "limen.db"
+    return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()
+
+
+def _folder(data: Path) -> Path:
+    """The data folder, for this user's eyes and no repository's."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data / ".gitignore").write_text("*\n", "ascii")
+    except OSError as error:
+        raise ConfigurationError(f"--data {data}: {error.strerror}") from None
+    return data.resolve()
+
+
+async def _make_ready(auth: "Auth[User]") -> str | None:
+    """Migrate and make the first admin where that is still to do; the admin's password if it was made now."""
+    from limen.db.migrate import migrate
+
+    try:
+        await migrate(auth.kernel.database, auth.kernel.tables)
+        return await _make_first_admin(auth)
+    finally:
+        await auth.kernel.database.dispose()
+
+
+async def _make_first_admin(auth: "Auth[User]") -> str | None:
+    from limen.features.accounts import Accounts
+
+    if await auth[Accounts].list(limit=1):
+        return None
+    password = secrets.token_urlsafe(12)
+    try:
+        async with auth:
+            await auth[Accounts].register(email=ADMIN, password=password, roles=["admin"], is_verified=True)
+    except EmailTaken:  # another process was faster
+        return None
+    return password
+
+
+def _name_of(host: str) -> str:
+    return "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host  # noqa: S104 - a comparison
+
+
+def _greeting(url: str, password: str | None, data: Path) -> str:
+    admin = (
+        f"  admin     {ADMIN}\n  password  {password}   (shown this once)"
+        if password
+        else f"  users     as before; to begin anew, delete {data}"
+    )
+    return f"\nlimen demo\n\n  app       {url}\n  try it    {url}/docs\n{admin}\n\nCtrl-C ends it.\n"
+
+
+def _serve(host: str, port: int, workers: int) -> None:
+    import uvicorn
+
+    uvicorn.run("limen.demo:app", host=host, port=port, workers=workers, proxy_headers=False)
