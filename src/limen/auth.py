@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar, cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypeVar as TypeVarWithDefault
@@ -22,11 +22,13 @@ from limen.db.users import User, UserMixin
 from limen.errors import AuthError, ConfigurationError
 from limen.events import Listener
 from limen.feature import Feature
+from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
 from limen.http.inventory import check_unique
 from limen.http.open_connections import WatchOpenConnections
 from limen.http.openapi import describe_guards
 from limen.http.responses import answer
+from limen.http.routing import WELL_KNOWN, LimenRouter
 from limen.settings import AuthSettings
 
 _log = logging.getLogger("limen")
@@ -58,6 +60,8 @@ class Auth(Generic[U]):
     Raises:
         ConfigurationError: the set-up cannot work; one sentence names the setting and the cure.
     """
+
+    route_class = GuardedRoute
 
     def __init__(
         self,
@@ -109,11 +113,13 @@ class Auth(Generic[U]):
         Raises:
             ConfigurationError: called twice, or a route of the app's is in the way.
         """
-        router = APIRouter(lifespan=self._lifespan)
+        router = LimenRouter(lifespan=self._lifespan)
         for feature in self.features.values():
             for part in feature.routes():
                 router.include_router(part)
+        router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
         app.include_router(router)
+        app.router.route_class = self.route_class
         check_unique(app)
         authenticator = self.kernel.authenticator
         app.add_middleware(WatchOpenConnections, connections=self.kernel.open_connections, memo=authenticator.memo)

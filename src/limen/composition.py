@@ -106,7 +106,12 @@ def build_kernel(
         keys=Keys(_key_ring(settings)),
         login=Login(tickets=one_time),
         authenticator=Authenticator(
-            revocations=revocations, clock=clock, origin=origin, keep_up=follower.keep_up, note_use=last_seen.note
+            revocations=revocations,
+            clock=clock,
+            origin=origin,
+            stale_after=2 * settings.revocation_poll_seconds,
+            keep_up=follower.keep_up,
+            note_use=last_seen.note,
         ),
         open_connections=OpenConnections(revocations),
         origin=origin,

@@ -3,41 +3,54 @@
 from hashlib import sha256
 
 from limen.core.principal import Principal
+from limen.core.revocations import Revocations
 
 MAX_REMEMBERED = 20_000
 """About 30 MB at the most: a principal and its key take up to 1.5 KB."""
 
 
 class Remembered:
-    """Maps the digest of a credential to the principal that it proved. Only what verified gets in."""
+    """Maps the digest of a credential to the principal that it proved. Only what verified gets in.
 
-    def __init__(self, *, limit: int = MAX_REMEMBERED) -> None:
+    Memory holds digests, no credentials. Each carrier has a map of its own, so that a cookie's value is no bearer token.
+    """
+
+    def __init__(self, revocations: Revocations, *, limit: int = MAX_REMEMBERED) -> None:
+        self._revocations = revocations
         self._limit = limit
-        self._principals: dict[bytes, Principal] = {}
+        self._entries: dict[bytes, dict[bytes, _Entry]] = {}
 
     def __len__(self) -> int:
-        return len(self._principals)
+        return sum(map(len, self._entries.values()))
 
-    @staticmethod
-    def key(carrier: str, credential: str) -> bytes:
-        """Where a credential is kept: by digest, so that memory holds none, and by carrier, so that a cookie's value
-        is no bearer token."""
-        return sha256(f"{carrier} {credential}".encode()).digest()
+    def recall(self, carrier: bytes, credential: bytes, now: float) -> Principal | None:
+        """The principal that this credential proved, if it is remembered, has not ended and was not taken back."""
+        entries = self._entries.get(carrier)
+        entry = entries.get(sha256(credential).digest()) if entries is not None else None
+        if entry is None or now >= entry.principal.expires_at:
+            return None
+        if entry.revision != self._revocations.revision:  # something was taken back since this was last asked
+            if self._revocations.covers(entry.principal):
+                return None
+            entry.revision = self._revocations.revision
+        return entry.principal
 
-    def recall(self, key: bytes, now: float) -> Principal | None:
-        """The principal behind `key` if it is remembered and has not ended."""
-        principal = self._principals.get(key)
-        if principal is None or now < principal.expires_at:
-            return principal
-        del self._principals[key]
-        return None
+    def remember(self, carrier: bytes, credential: bytes, principal: Principal) -> None:
+        """Keep it, in place of what was known of this credential; the oldest makes room when there is none."""
+        entries = self._entries.setdefault(carrier, {})
+        key = sha256(credential).digest()
+        if len(entries) >= self._limit and key not in entries:
+            del entries[next(iter(entries))]
+        entries[key] = _Entry(principal)
 
-    def remember(self, key: bytes, principal: Principal) -> None:
-        """Keep it; the one that was kept first makes room when there is none."""
-        if len(self._principals) >= self._limit and key not in self._principals:
-            del self._principals[next(iter(self._principals))]
-        self._principals[key] = principal
+    def forget_all(self) -> None:
+        """Drop everything: each is verified anew when it is shown next."""
+        self._entries.clear()
 
-    def forget(self, key: bytes) -> None:
-        """Drop it."""
-        self._principals.pop(key, None)
+
+class _Entry:
+    __slots__ = ("principal", "revision")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.revision = -1

@@ -9,8 +9,8 @@ from limen.core.principal import Principal
 from limen.core.remembered import Remembered
 from limen.core.revocations import Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
-from limen.http.credentials import read_credential
-from limen.http.origin import OriginCheck
+from limen.http.credentials import COOKIE, find_credential, read_credential
+from limen.http.origin import SAFE_METHODS, OriginCheck
 from limen.http.scheme import Carrier, Presented, Scheme
 
 KeepUp = Callable[[], Awaitable[None]]
@@ -30,6 +30,7 @@ class Authenticator:
 
     Args:
         revocations: asked for every credential, remembered or not.
+        stale_after: seconds of silence of the log after which `keep_up` is called.
         keep_up: catches up with the revocation log where no background task does.
         note_use: told of every principal that came in.
 
@@ -45,18 +46,20 @@ class Authenticator:
         revocations: Revocations,
         clock: Clock,
         origin: OriginCheck,
+        stale_after: float = float("inf"),
         keep_up: KeepUp = _nothing_to_do,
         note_use: NoteUse = _nothing_to_note,
     ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
         self.is_installed = False
         self._revocations = revocations
+        self._stale_after = stale_after
         self._keep_up = keep_up
         self._note_use = note_use
         self._origin = origin
         self._clock = clock
         self._cookie_name: bytes | None = None
-        self._remembered = Remembered()
+        self._remembered = Remembered(revocations)
         self.memo = f"limen.principal.{id(self)}"
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
@@ -77,10 +80,34 @@ class Authenticator:
         if self.memo in scope:
             outcome = scope[self.memo]
         else:
-            outcome = scope[self.memo] = await self._decide(connection)
+            outcome = self.recall(connection) or await self._decide(connection)
+            scope[self.memo] = outcome
         if isinstance(outcome, AuthError):
             raise outcome
         return outcome if isinstance(outcome, Principal) else None
+
+    def recall(self, connection: HTTPConnection) -> Principal | None:
+        """Who the request proves, if its credential was verified before and everything is as usual.
+
+        None decides nothing: `authenticate` does. This is what a request costs in steady state.
+        """
+        scope = connection.scope
+        if self.memo in scope:
+            known = scope[self.memo]
+            return known if isinstance(known, Principal) else None
+        if self._clock.monotonic() - self._revocations.heard_at > self._stale_after:
+            return None
+        presented = find_credential(scope["headers"], cookie_name=self._cookie_name)
+        if presented is None:
+            return None
+        carrier, credential = presented
+        if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
+            return None
+        principal = self._remembered.recall(carrier, credential, self._clock.time())
+        if principal is not None:
+            scope[self.memo] = principal
+            self._note_use(principal)
+        return principal
 
     async def _decide(self, connection: HTTPConnection) -> Principal | AuthError | None:
         if not self.is_installed:
@@ -106,15 +133,14 @@ class Authenticator:
         """
         await self._keep_up()
         self._revocations.check_heard(self._clock.monotonic())
-        key = self._remembered.key(presented.carrier, presented.value)
-        principal = self._remembered.recall(key, self._clock.time())
-        if principal is not None and not self._revocations.covers(principal):
-            return principal
-        self._remembered.forget(key)
+        carrier, credential = presented.carrier.encode(), presented.value.encode()
+        known = self._remembered.recall(carrier, credential, self._clock.time())
+        if known is not None:
+            return known
         principal = await self._scheme_of(presented).verify(presented)
         if self._revocations.covers(principal):
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
-        self._remembered.remember(key, principal)
+        self._remembered.remember(carrier, credential, principal)
         return principal
 
     def _scheme_of(self, presented: Presented) -> Scheme:

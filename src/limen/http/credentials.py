@@ -15,6 +15,8 @@ _COOKIE_VALUE = re.compile(rb"[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]+")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+BEARER, HEADER, COOKIE = (carrier.value.encode() for carrier in (Carrier.BEARER, Carrier.HEADER, Carrier.COOKIE))
+
 
 def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented | None:
     """The credential that a request presents, or None. An explicit one goes before the cookie, which comes by itself.
@@ -40,6 +42,36 @@ def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented
     if api_key is not None:
         return Presented(Carrier.HEADER, _text(api_key.strip(b" \t"), _TOKEN68))
     return _cookie(cookies, cookie_name) if cookie_name is not None and cookies else None
+
+
+def find_credential(headers: Headers, *, cookie_name: bytes | None) -> tuple[bytes, bytes] | None:
+    """The carrier and the bytes of the one plain credential in a request, read in one pass and believed by nobody yet.
+
+    None for whatever is not plain: nothing, more than one, an unusual spelling. `read_credential` decides about those.
+    """
+    found: tuple[bytes, bytes] | None = None
+    cookies = b""
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None or value[:7] != b"Bearer ":
+                return None
+            found = BEARER, value[7:]
+        elif name == b"x-api-key":
+            if found is not None:
+                return None
+            found = HEADER, value
+        elif name == b"cookie":
+            cookies = cookies + b";" + value if cookies else value
+    if found is not None or not cookies or cookie_name is None:
+        return found
+    return _plain_cookie(cookies, cookie_name + b"=")
+
+
+def _plain_cookie(cookies: bytes, needle: bytes) -> tuple[bytes, bytes] | None:
+    start = cookies.find(needle)
+    if start < 0 or (start > 0 and cookies[start - 1] not in b" ;") or cookies.find(needle, start + 1) >= 0:
+        return None
+    return COOKIE, cookies[start + len(needle) :].partition(b";")[0]
 
 
 def _once(seen: bytes | None, value: bytes) -> bytes:

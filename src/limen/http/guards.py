@@ -28,14 +28,20 @@ class Guard:
     Attributes:
         policy: what it asks for.
         is_optional: whether a request that presents nothing comes in too.
+        loads: whether its answer is read from the database.
     """
 
     is_optional = False
+    loads = False
 
     def __init__(self, authenticator: Authenticator, clock: Clock, policy: Policy) -> None:
         self.authenticator = authenticator
         self.policy = policy
         self._clock = clock
+
+    async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> object:
+        """What FastAPI calls; each kind of guard answers with what its endpoint wants."""
+        raise NotImplementedError
 
     async def admit(self, connection: HTTPConnection, scopes: SecurityScopes) -> Principal:
         """The principal, if the policy and the scopes of `Security(..., scopes=[…])` allow it.
@@ -55,6 +61,18 @@ class Guard:
         policy.check(principal, now=now)
         return principal
 
+    def recall(self, connection: HTTPConnection, policy: Policy) -> Principal | None:
+        """The principal, if it is known already and `policy` (this guard's, with scopes) plainly allows it.
+
+        None decides nothing: calling the guard does.
+        """
+        if policy.is_async:
+            return None
+        principal = self.authenticator.recall(connection)
+        if principal is None or policy.decide(principal, self._clock.time()) is not None:
+            return None
+        return principal
+
     def with_scopes(self, scopes: list[str]) -> Policy:
         """This guard's policy and the scopes that FastAPI's `Security` adds."""
         return _also(self.policy, tuple(scopes)) if scopes else self.policy
@@ -68,6 +86,8 @@ class PrincipalGuard(Guard):
 
 
 class _LoadingGuard(Guard, Generic[U]):
+    loads = True
+
     def __init__(self, authenticator: Authenticator, clock: Clock, load: LoadUser[U]) -> None:
         super().__init__(authenticator, clock, authenticated())
         self._load = load

@@ -5,19 +5,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated
 from urllib.parse import unquote_plus
 
-from fastapi import Depends
+from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope
 
 from limen.errors import AuthError, InvalidRequest, PayloadTooLarge, Unprocessable, UnsupportedMediaType
 from limen.http.responses import NO_STORE, oauth_error, problem, public_errors
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 32
+WELL_KNOWN = "/.well-known/"
 FORM = "application/x-www-form-urlencoded"
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -57,6 +59,20 @@ class OAuthRoute(LimenRoute):
     @staticmethod
     def refuse(error: AuthError) -> Response:
         return oauth_error(error)
+
+
+class LimenRouter(APIRouter):
+    """All of limen's routes behind one look at the path, so that an app's own routes do not pay for each of them.
+
+    Attributes:
+        prefixes: what a path of limen's contains.
+    """
+
+    prefixes: tuple[str, ...] = ()
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path: str = scope.get("path", "")
+        return super().matches(scope) if any(prefix in path for prefix in self.prefixes) else (Match.NONE, {})
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
