@@ -22,6 +22,7 @@ class Revoked(StrEnum):
     SESSION = "session"
     SUBJECT = "subject"
     CREDENTIAL = "credential"
+    KEY = "key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,11 @@ class Revocation:
     """The `target` of this `kind` is taken back until `expires_at`.
 
     Attributes:
-        kind: a session, a subject (what was made with rights older than `epoch`), or one API key or token by its id.
-        target: the session's id, the user's id or the credential's id.
-        epoch: for subjects, the first version of the rights that still holds.
+        kind: a session, a subject (what was made with rights older than `epoch`), one API key or token by its id, or
+            a signing key with everything that it signed.
+        target: the session's id, the user's id, the credential's id or the key's `kid`.
+        epoch: for subjects, the first version of the rights that still holds. For keys, 0 is no more than news: the
+            key is new, or its turn has come.
         expires_at: seconds since the epoch; by then every affected credential has ended by itself.
     """
 
@@ -40,9 +43,19 @@ class Revocation:
     expires_at: float
     epoch: int = FOREVER
 
+    @property
+    def refuses_a_key(self) -> bool:
+        """Whether nothing that a signing key signed holds any more."""
+        return self.kind is Revoked.KEY and self.epoch == FOREVER
+
 
 class Revocations:
-    """The live entries, asked on every request: three dictionary look-ups, no I/O."""
+    """The live entries, asked on every request: three dictionary look-ups, no I/O.
+
+    Attributes:
+        heard_at: when the log was last heard, in monotonic seconds.
+        revision: grows whenever something new is taken back.
+    """
 
     def __init__(self, *, deaf_after: float) -> None:
         """
@@ -50,9 +63,10 @@ class Revocations:
             deaf_after: seconds without word from the log after which nothing is vouched for any more.
         """
         self._deaf_after = deaf_after
-        self._heard_at = float("-inf")
+        self.heard_at = float("-inf")
         self._live: dict[Revoked, dict[str, tuple[int, float]]] = {kind: {} for kind in Revoked}
         self._ends: list[tuple[float, Revoked, str]] = []
+        self.revision = 0
         self._subscribers: list[Callable[[Revocation], None]] = []
 
     def __len__(self) -> int:
@@ -65,12 +79,12 @@ class Revocations:
             now: seconds since the epoch, for what has expired.
             tick: monotonic seconds at which the log was asked.
         """
-        self._heard_at = max(self._heard_at, tick)
+        self.heard_at = max(self.heard_at, tick)
         self._forget(now)
 
     def silence(self, tick: float) -> float:
         """For how many seconds the log has not been heard; infinite before the first time."""
-        return tick - self._heard_at
+        return tick - self.heard_at
 
     def subscribe(self, callback: Callable[[Revocation], None]) -> None:
         """Call back on every entry that takes something new back, right after it does."""
@@ -83,6 +97,7 @@ class Revocations:
         if revocation.epoch <= epoch and revocation.expires_at <= end:
             return
         end = max(end, revocation.expires_at)
+        self.revision += 1
         live[revocation.target] = (max(epoch, revocation.epoch), end)
         heapq.heappush(self._ends, (end, revocation.kind, revocation.target))
         for callback in self._subscribers:
@@ -104,7 +119,7 @@ class Revocations:
         Raises:
             Unavailable: nothing was heard for `deaf_after` seconds.
         """
-        if tick - self._heard_at > self._deaf_after:
+        if tick - self.heard_at > self._deaf_after:
             raise Unavailable("the revocation log has not been heard", silence=self.silence(tick))
 
     def _forget(self, now: float) -> None:
