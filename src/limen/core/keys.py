@@ -8,7 +8,7 @@ from typing import cast
 
 from limen.core import base64url, jwk
 from limen.core.jwk import Algorithm
-from limen.errors import ConfigurationError
+from limen.errors import ConfigurationError, Unavailable
 
 MIN_SECRET = 32  # bytes; RFC 7518 §3.2: a key of the same size as the hash output or larger MUST be used
 MAX_KEYS = 32  # a token without `kid` may cost one verification for each key
@@ -208,14 +208,47 @@ class KeyRing:
 class Keys:
     """The key ring of the moment: whoever holds this sees a rotation as soon as it happens.
 
-    Attributes:
-        ring: replaced as a whole, never changed.
+    This one never changes: keys that the settings give. `limen.db.signing_keys` has the one that rotates.
     """
 
-    __slots__ = ("ring",)
-
     def __init__(self, ring: KeyRing) -> None:
-        self.ring = ring
+        self._ring = ring
+
+    @property
+    def ring(self) -> KeyRing:
+        """The keys of this moment, without I/O."""
+        return self._ring
+
+    async def signing_key(self) -> SigningKey:
+        """The key that signs at this moment; no I/O as long as the ring has one.
+
+        Raises:
+            Unavailable: none does.
+        """
+        signing = self.ring.signing
+        if signing is None:
+            raise Unavailable("no key signs at the moment")
+        return signing
+
+    async def look_again(self) -> bool:
+        """Ask where the keys come from, for a `kid` that the ring does not know; whether that was worth a try.
+
+        Raises:
+            Unavailable: it cannot be asked.
+        """
+        return False
+
+    async def start(self) -> None:
+        """Load the keys, then keep up to them; nothing is served before this returns."""
+
+    async def stop(self) -> None:
+        """End what `start` began."""
+
+    async def keep_up(self) -> None:
+        """Keep up by hand where `start` was not called (a script, a test without a lifespan)."""
+
+    async def purge(self) -> None:
+        """Forget keys that have ended."""
 
 
 def _usable(members: object) -> VerifyingKey | None:

@@ -38,6 +38,7 @@ class Tables:
     user_permissions: Table
     revocations: Table
     one_time_secrets: Table
+    signing_keys: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table of the kernel, the user's first."""
@@ -62,6 +63,7 @@ def derive_tables(user: type[UserMixin]) -> Tables:
         user_permissions=define(metadata, "limen_user_permissions", lambda: _granted_columns(key, "permission", 128)),
         revocations=define(metadata, "limen_revocations", _revocation_columns),
         one_time_secrets=define(metadata, "limen_one_time_secrets", _one_time_columns),
+        signing_keys=define(metadata, "limen_signing_keys", _signing_key_columns),
     )
 
 
@@ -125,4 +127,16 @@ def _one_time_columns() -> list[Column[object] | Index]:
         Column("subject", String(255), index=True),
         Column("payload", Text, nullable=False),
         Column("expires_at", Timestamp, nullable=False, index=True),
+    ]
+
+
+def _signing_key_columns() -> list[Column[object] | Index]:
+    return [
+        Column("kid", String(64), primary_key=True),
+        Column("generation", Integer, nullable=False, unique=True),
+        Column("algorithm", String(16), nullable=False),
+        Column("sealed", LargeBinary),
+        Column("created_at", Timestamp, nullable=False),
+        Column("signs_from", Timestamp, nullable=False),
+        Column("retired_at", Timestamp),
     ]
