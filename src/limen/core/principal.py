@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
+from limen.core.conditions import Condition
 from limen.core.permissions import covers_any
 
 _NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
@@ -27,6 +28,8 @@ class Principal:
         amr: how they proved it (RFC 8176: `pwd`, `otp`, `hwk`, `mfa`…).
         expires_at: seconds since the epoch at which the credential ends.
         epoch: the version of the user's rights that it was made with.
+        version: the version of the credential's own record, for those that can change.
+        conditions: what it asks of every request that carries it: from where, how often.
         claims: the other verified claims of the token, as they came.
     """
 
@@ -42,6 +45,8 @@ class Principal:
     amr: tuple[str, ...] = ()
     expires_at: float = float("inf")
     epoch: int = 0
+    version: int = 0
+    conditions: tuple[Condition, ...] = field(default=(), repr=False, compare=False)
     claims: Mapping[str, object] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
 
     def can(self, permission: str) -> bool:
