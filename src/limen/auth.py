@@ -142,7 +142,7 @@ class Auth(Generic[U]):
         return (*tables.all(), *own)
 
     async def start(self) -> None:
-        """Check the database and the features, load what was revoked, begin to follow it.
+        """Check the database and the features, load the keys and what was revoked, begin to follow both.
 
         `install` does this by the app's lifespan; a script or worker uses `async with auth:`.
 
@@ -151,6 +151,7 @@ class Auth(Generic[U]):
         """
         self._check_features()
         await self.kernel.database.check(self.tables())
+        await self.kernel.keys.start()
         await self.kernel.follower.start()
         for feature in self.features.values():
             await feature.start()
@@ -160,6 +161,7 @@ class Auth(Generic[U]):
         for feature in reversed(tuple(self.features.values())):
             await feature.stop()
         await self.kernel.follower.stop()
+        await self.kernel.keys.stop()
         if self._owns_engine:
             await self.kernel.database.dispose()
 

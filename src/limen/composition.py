@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from limen.core.clock import Clock
-from limen.core.keys import KeyRing, Keys, SigningKey
+from limen.core.keys import Keys, SigningKey
 from limen.core.login import Grant, Login
 from limen.core.permissions import check_permission
 from limen.core.revocations import Revocations
@@ -18,6 +18,7 @@ from limen.core.roles import Role
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
+from limen.db.key_sources import given_keys, stored_keys
 from limen.db.last_seen import LastSeen
 from limen.db.notifications import can_notify, listen
 from limen.db.one_time import OneTimeSecrets
@@ -30,6 +31,7 @@ from limen.errors import ConfigurationError
 from limen.events import Events, Listener
 from limen.feature import Feature
 from limen.http.authenticate import Authenticator
+from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
@@ -75,6 +77,17 @@ def build_kernel(
         max_sessions=settings.max_sessions,
     )
     one_time = OneTimeSecrets(database, tables, clock=clock)
+    secrets = _secrets(settings)
+    keys = given_keys(settings) or stored_keys(
+        settings,
+        database,
+        tables,
+        secrets=secrets,
+        log=log,
+        revocations=revocations,
+        clock=clock,
+        token_life=lifetimes.credential,
+    )
     last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes)
     origin = OriginCheck(settings.base_url, trusted_origins=settings.trusted_origins)
     follower = Follower(
@@ -83,7 +96,7 @@ def build_kernel(
         clock=clock,
         poll_seconds=settings.revocation_poll_seconds,
         last_seen=last_seen,
-        purges=(log.purge, one_time.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
+        purges=(log.purge, one_time.purge, keys.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
     )
     if can_notify(engine):
         follower.wake_by(partial(listen, engine))
@@ -103,15 +116,16 @@ def build_kernel(
         revocations=revocations,
         revocation_log=log,
         follower=follower,
-        keys=Keys(_key_ring(settings)),
+        keys=keys,
         login=Login(tickets=one_time),
         authenticator=Authenticator(
             revocations=revocations,
             clock=clock,
             origin=origin,
             stale_after=2 * settings.revocation_poll_seconds,
-            keep_up=follower.keep_up,
+            keep_up=partial(_keep_up, follower, keys),
             note_use=last_seen.note,
+            client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
         ),
         open_connections=OpenConnections(revocations),
         origin=origin,
@@ -120,7 +134,7 @@ def build_kernel(
         scopes=_scopes(declared.values(), permissions),
         grants=MappingProxyType(grants),
         features=kernel_features,
-        secrets=_secrets(settings),
+        secrets=secrets,
         auth_prefix=prefixes[0],
         users_prefix=prefixes[1],
     )
@@ -201,19 +215,9 @@ def _secrets(settings: AuthSettings) -> tuple[bytes, ...]:
     return tuple(secret.encode() for secret in (present, *fallbacks))
 
 
-def _key_ring(settings: AuthSettings) -> KeyRing:
-    if settings.algorithm == "HS256":
-        fallbacks = [secret.get_secret_value() for secret in settings.secret_key_fallbacks]
-        return KeyRing.from_secret(settings.secret(), fallbacks=fallbacks)
-    if settings.signing_key_file is None:
-        raise ConfigurationError(
-            f"LIMEN_ALGORITHM={settings.algorithm} needs LIMEN_SIGNING_KEY_FILE, a PEM file with the private key"
-        )
-    try:
-        pem = settings.signing_key_file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"LIMEN_SIGNING_KEY_FILE cannot be read: {error.strerror}") from None
-    return KeyRing.from_key(SigningKey.from_pem(pem, algorithm=settings.algorithm))
+async def _keep_up(follower: Follower, keys: Keys) -> None:
+    await follower.keep_up()
+    await keys.keep_up()
 
 
 def _lifetimes(settings: AuthSettings) -> Lifetimes:

@@ -56,6 +56,10 @@ class AuthSettings(BaseSettings):
     secret_key_fallbacks: Annotated[tuple[SecretStr, ...], NoDecode, CommaList] = ()
     algorithm: Algorithm = Field(default="HS256", validation_alias=_also("ALGORITHM"))
     signing_key_file: Path | None = None
+    key_announce_seconds: float = Field(
+        default=600, ge=0, description="how long a new signing key is public before it signs; jwks.json is cached 300 s"
+    )
+    key_rotation_days: float = Field(default=90, ge=0, description="how old a signing key gets; 0 for no rotation")
     database_url: str = Field(default="sqlite+aiosqlite:///./limen.db", validation_alias=_also("DATABASE_URL"))
     redis_url: SecretStr | None = None
     base_url: str = "http://localhost:8000"

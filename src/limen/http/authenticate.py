@@ -4,17 +4,20 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import HTTPConnection
 
+from limen.core.client import Client
 from limen.core.clock import Clock
 from limen.core.principal import Principal
 from limen.core.remembered import Remembered
-from limen.core.revocations import Revocations
+from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
-from limen.http.credentials import COOKIE, find_credential, read_credential
+from limen.http.client import client_of
+from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
 from limen.http.origin import SAFE_METHODS, OriginCheck
-from limen.http.scheme import Carrier, Presented, Scheme
+from limen.http.scheme import AMBIENT, UNSAFE, Carrier, Presented, Scheme
 
 KeepUp = Callable[[], Awaitable[None]]
 NoteUse = Callable[[Principal], None]
+ClientOf = Callable[[HTTPConnection], Client]
 
 
 async def _nothing_to_do() -> None:
@@ -33,9 +36,11 @@ class Authenticator:
         stale_after: seconds of silence of the log after which `keep_up` is called.
         keep_up: catches up with the revocation log where no background task does.
         note_use: told of every principal that came in.
+        client_of: from where a request came, for credentials that ask.
 
     Attributes:
         schemes: asked in order; the first that reads the credential by its form verifies it.
+        unsafe_carriers: those beside the usual ones that a scheme was turned on for; none by default.
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
         memo: where a request keeps what was decided.
     """
@@ -49,8 +54,10 @@ class Authenticator:
         stale_after: float = float("inf"),
         keep_up: KeepUp = _nothing_to_do,
         note_use: NoteUse = _nothing_to_note,
+        client_of: ClientOf = client_of,
     ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
+        self.unsafe_carriers: frozenset[Carrier] = frozenset()
         self.is_installed = False
         self._revocations = revocations
         self._stale_after = stale_after
@@ -58,13 +65,16 @@ class Authenticator:
         self._note_use = note_use
         self._origin = origin
         self._clock = clock
+        self._client_of = client_of
         self._cookie_name: bytes | None = None
         self._remembered = Remembered(revocations)
+        revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
         """Take the features' schemes, in order; done once, by `Auth`."""
         self.schemes = tuple(schemes)
+        self.unsafe_carriers = UNSAFE.intersection(carrier for scheme in schemes for carrier in scheme.carriers)
         takes_cookies = any(Carrier.COOKIE in scheme.carriers for scheme in schemes)
         self._cookie_name = cookie_name.encode() if takes_cookies else None
 
@@ -98,15 +108,16 @@ class Authenticator:
         if self._clock.monotonic() - self._revocations.heard_at > self._stale_after:
             return None
         presented = find_credential(scope["headers"], cookie_name=self._cookie_name)
-        if presented is None:
+        if presented is None or (self.unsafe_carriers and find_elsewhere(scope, self.unsafe_carriers)):
             return None
         carrier, credential = presented
         if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
             return None
         principal = self._remembered.recall(carrier, credential, self._clock.time())
-        if principal is not None:
-            scope[self.memo] = principal
-            self._note_use(principal)
+        if principal is None or principal.conditions:
+            return None
+        scope[self.memo] = principal
+        self._note_use(principal)
         return principal
 
     async def _decide(self, connection: HTTPConnection) -> Principal | AuthError | None:
@@ -114,11 +125,15 @@ class Authenticator:
             raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
         try:
             presented = read_credential(connection.scope["headers"], cookie_name=self._cookie_name)
+            if self.unsafe_carriers:
+                presented = read_elsewhere(connection.scope, presented, carriers=self.unsafe_carriers)
             if presented is None:
                 return None
-            if presented.carrier is Carrier.COOKIE:
+            if presented.carrier in AMBIENT:
                 self._origin.check_cookie_use(connection)
             principal = await self.prove(presented)
+            if principal.conditions:
+                self._check_conditions(principal, connection)
         except AuthError as error:
             return error
         self._note_use(principal)
@@ -142,6 +157,15 @@ class Authenticator:
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
         self._remembered.remember(carrier, credential, principal)
         return principal
+
+    def _hear(self, revocation: Revocation) -> None:
+        if revocation.refuses_a_key:  # a principal does not say which key proved it
+            self._remembered.forget_all()
+
+    def _check_conditions(self, principal: Principal, connection: HTTPConnection) -> None:
+        client = self._client_of(connection)
+        for condition in principal.conditions:
+            condition.check(client)
 
     def _scheme_of(self, presented: Presented) -> Scheme:
         for scheme in self.schemes:
