@@ -58,7 +58,7 @@ class Follower:
             return
         await self._revocation_log.catch_up()
         self._wake = asyncio.Event()  # of this event loop
-        jobs = [self._follow(), self._write_last_seen(), self._purge()]
+        jobs = [self._follow(), self._write_last_uses(), self._purge()]
         jobs += [listen(self._wake.set) for listen in self._listeners]
         self._tasks = tuple(asyncio.create_task(job) for job in jobs)
 
@@ -70,8 +70,12 @@ class Follower:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         if self._tasks:
-            await _try(self._last_seen.write, "the last uses of sessions were not written")
+            await self.write_last_seen()
         self._tasks = ()
+
+    async def write_last_seen(self) -> None:
+        """Write the last uses of sessions now; the task does it once a minute."""
+        await _try(self._last_seen.write, "the last uses of sessions were not written")
 
     async def _follow(self) -> None:
         deaf = False
@@ -96,10 +100,10 @@ class Follower:
             await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
         self._wake.clear()
 
-    async def _write_last_seen(self) -> None:
+    async def _write_last_uses(self) -> None:
         while True:
             await asyncio.sleep(LAST_SEEN_SECONDS)
-            await _try(self._last_seen.write, "the last uses of sessions were not written")
+            await self.write_last_seen()
 
     async def _purge(self) -> None:
         while True:
