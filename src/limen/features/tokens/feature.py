@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from limen.core.client import Client
-from limen.core.jwt import Expected
+from limen.core.jwt import Expected, sign
 from limen.core.login import Completed, Grant, Issuer, Proof
 from limen.core.opaque import RefreshTokens
 from limen.core.policy import Policy
@@ -51,6 +51,10 @@ class Tokens(TokenService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (INTROSPECT,)
+
+    async def start(self) -> None:
+        """Sign once for nobody, so that the first sign-in does not wait for the JOSE library to load."""
+        sign({}, key=await self.kernel.keys.signing_key(), typ="nothing")
 
 
 class _TokenIssuer:

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from limen.core.client import NOWHERE, Client
 from limen.core.jwt import sign
+from limen.core.keys import SigningKey
 from limen.core.login import Completed, Proof
 from limen.core.opaque import RefreshPair, RefreshTokens, parse_uuid
 from limen.core.permissions import format_scope, intersect, parse_scope
@@ -69,6 +70,7 @@ class TokenService:
         """
         user_id, held = await self._holder(proof)
         carried = carry(held, self.kernel.roles, scope=proof.scope)
+        key = await self.kernel.keys.signing_key()
         now = self.kernel.clock.now()
         session_id = await self.kernel.sessions.open(
             user_id, carrier=CARRIER, amr=proof.amr, scope=proof.scope, client_id=proof.client_id, client=client
@@ -84,7 +86,7 @@ class TokenService:
         await self.kernel.events.publish(
             LoggedIn(at=now, subject=proof.subject, client=client, session_id=str(session_id), amr=proof.amr)
         )
-        return Completed(body=self._pair(sign_in, carried, RefreshPair(session_id, 0)).body())
+        return Completed(body=self._pair(sign_in, carried, RefreshPair(session_id, 0), key).body())
 
     async def refresh(self, token: str, *, client: Client = NOWHERE, scope: str | None = None) -> Completed:
         """The next pair for a refresh token; the same next one however often it is asked within the grace.
@@ -97,6 +99,7 @@ class TokenService:
         """
         asked = parse_scope(scope) if scope else None
         pair = self.refresh_tokens.read(token)
+        key = await self.kernel.keys.signing_key()
         session = await self.kernel.sessions.rotate(pair) or await self._rotated_before(pair, client)
         if not session.held.is_active:
             raise InvalidGrant("the user is disabled", session=session.id)
@@ -107,7 +110,7 @@ class TokenService:
         subject, session_id = str(session.user_id), str(session.id)
         now = self.kernel.clock.now()
         await self.kernel.events.publish(TokensRefreshed(at=now, subject=subject, client=client, session_id=session_id))
-        return Completed(body=self._pair(_sign_in(session), carried, pair.successor()).body())
+        return Completed(body=self._pair(_sign_in(session), carried, pair.successor(), key).body())
 
     async def revoke(self, token: str) -> None:
         """End the session that a token belongs to, if it is one of ours and live (RFC 7009 §2.1)."""
@@ -161,18 +164,18 @@ class TokenService:
             )
         raise InvalidGrant("refresh token replayed", session=session.id, generation=pair.generation)
 
-    def _pair(self, sign_in: SignIn, carried: Carried, refresh: RefreshPair) -> TokenPair:
+    def _pair(self, sign_in: SignIn, carried: Carried, refresh: RefreshPair, key: SigningKey) -> TokenPair:
         lifetime = int(self.kernel.settings.access_token_expire_minutes * 60)
         return TokenPair(
-            access_token=self._access_token(sign_in, carried, lifetime),
+            access_token=self._access_token(sign_in, carried, lifetime, key),
             refresh_token=self.refresh_tokens.sign(refresh),
             expires_in=lifetime,
             scope=format_scope(carried.permissions),
         )
 
-    def _access_token(self, sign_in: SignIn, carried: Carried, lifetime: int) -> str:
+    def _access_token(self, sign_in: SignIn, carried: Carried, lifetime: int, key: SigningKey) -> str:
         """RFC 9068 §2.2, with the sign-in's session (`sid`) and the version of the user's rights (`epoch`)."""
-        settings, keys = self.kernel.settings, self.kernel.keys.ring
+        settings = self.kernel.settings
         now = int(self.kernel.clock.time())
         claims: dict[str, object] = {
             "iss": settings.issuer,
@@ -190,8 +193,7 @@ class TokenService:
         }
         if sign_in.client_id is not None:
             claims["client_id"] = sign_in.client_id
-        assert keys.signing is not None, "an Auth with tokens has a signing key"
-        return sign(claims, key=keys.signing)
+        return sign(claims, key=key)
 
     async def _session_of(self, token: str) -> UUID | None:
         try:
