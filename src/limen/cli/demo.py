@@ -1,6 +1,7 @@
 """`limen demo`: the demo app with nothing to set up."""
 
 import asyncio
+import errno
 import os
 import secrets
 import socket
@@ -46,10 +47,13 @@ def _check_server(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigurationError(
-            f"limen demo cannot listen on {host}, port {port} ({reason}): give another, `limen demo --port {port + 1}`"
-        ) from None
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"Port {port} of {host} is taken: stop what listens there, or take another, "
+                f"`limen demo --port {port + 1}`"
+            ) from None
+        reason = str(error.strerror).partition(" (while")[0]
+        raise ConfigurationError(f"limen demo --host {host} --port {port} cannot listen there: {reason}") from None
 
 
 def _fill_settings(data: Path, port: int) -> None:
@@ -126,7 +130,7 @@ def _greeting(url: str, password: str | None, data: Path) -> str:
         if password
         else f"  users     as before; to begin anew, delete {data}"
     )
-    return f"\nlimen demo\n\n  app       {url}\n  try it    {url}/docs\n{admin}\n\nCtrl-C ends it.\n"
+    return f"\nlimen demo\n\n  app       {url}\n  try it    {url}/docs\n{admin}\n"
 
 
 def _serve(host: str, port: int, workers: int) -> None:

@@ -21,7 +21,7 @@ class Root(TyperGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None or get_close_matches(cmd_name, self.commands):
             return own
-        return _feature_group(cmd_name)
+        return _feature_group(cmd_name, ctx.params.get("app"))  # the callback has not run yet
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what limen refuses ends in one sentence on stderr and status 1."""
@@ -66,10 +66,10 @@ def root(
         os.environ[ENVIRONMENT_NAME] = app
 
 
-def _feature_group(name: str) -> Any:
+def _feature_group(name: str, app: str | None) -> Any:
     from limen.cli.apps import load_auth
 
-    for feature in load_auth(None).features.values():
+    for feature in load_auth(app).features.values():
         group = feature.cli() if feature.name == name else None
         if group is not None:
             return typer.main.get_command(group)

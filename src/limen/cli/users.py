@@ -14,6 +14,7 @@ from limen.errors import ConfigurationError, NotFound
 if TYPE_CHECKING:
     from limen.auth import Auth
     from limen.db.accounts import Account
+    from limen.db.database import UniqueViolation
     from limen.db.users import UserMixin
 
 PAGE = 500
@@ -46,10 +47,14 @@ def create(
     chosen = _choose_password(password, generate=generate)
 
     async def work(auth: "Auth[UserMixin]") -> dict[str, object]:
+        from limen.db.database import UniqueViolation
         from limen.features.accounts import Accounts
 
         _check_roles(auth, role or ())
-        account = await auth[Accounts].register(email=email, password=chosen, username=username, roles=role)
+        try:
+            account = await auth[Accounts].register(email=email, password=chosen, username=username, roles=role)
+        except UniqueViolation as violation:
+            raise ConfigurationError(_refused_row(violation)) from None
         return auth.kernel.users.describe(account)
 
     _report(run(app, work), "Created", password=chosen if generate else None, as_json=as_json)
@@ -144,6 +149,15 @@ def _check_roles(auth: "Auth[UserMixin]", names: Iterable[str]) -> None:
     if unknown:
         there_are = f"this app declares {', '.join(sorted(declared))}" if declared else "this app declares none"
         raise ConfigurationError(f"There is no role {unknown[0]!a}: {there_are} (Auth(roles=[…]))")
+
+
+def _refused_row(violation: "UniqueViolation") -> str:
+    """A constraint of the app's own columns, of which this command knows nothing."""
+    said = violation.constraint.partition("\n")[0]
+    return (
+        f"The user table refuses the row ({said}): give the model's own columns defaults, "
+        "or make the user in Python, auth[Accounts].register(…, values={…})"
+    )
 
 
 def _choose_password(given: str | None, *, generate: bool) -> str:
