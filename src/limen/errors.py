@@ -53,6 +53,10 @@ class InvalidCredential(AuthError):
     detail = "The credential is invalid, expired or revoked."
 
 
+class UnknownKey(InvalidCredential):
+    """The token names a key or an algorithm that its issuer's ring does not hold; it may have rotated one in since."""
+
+
 class StepUpRequired(AuthError):
     """The credential is good and the sign-in behind it too long ago: the person must sign in again (RFC 9470 §3).
 

@@ -1,5 +1,6 @@
 """Tokens that are good: what `sign` makes, what `verify` accepts, and where exactly time runs out."""
 
+import hmac
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from limen.core.jwt import (
     verify,
 )
 from limen.core.keys import KeyRing, SigningKey, VerifyingKey
-from limen.errors import ConfigurationError, InvalidCredential
+from limen.errors import ConfigurationError, InvalidCredential, UnknownKey
 
 NOW = 1_800_000_000
 EXPECTED = Expected(issuer="https://api.example.com", audience="https://api.example.com")
@@ -298,3 +299,41 @@ def test_importing_this_module_does_not_import_joserfc():
         "import sys, limen.core.jwt; assert not [m for m in sys.modules if m.startswith(('joserfc', 'cryptography'))]"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def typed(header: dict[str, object], key: SigningKey) -> str:
+    """A good token whose header says exactly this beside `alg`."""
+    return pyjwt.encode(claims(), key.material, algorithm="HS256", headers={"typ": None, **header})
+
+
+PLAIN = Expected(issuer=EXPECTED.issuer, audience=EXPECTED.audience, typ=None)
+
+
+@pytest.mark.parametrize("header", [{}, {"typ": "JWT"}, {"typ": "jwt"}, {"typ": "application/jwt"}, {"typ": "at+jwt"}])
+def test_an_issuer_without_types_is_taken_at_its_plain_tokens(header):
+    assert accepted(typed(header, KEYS["HS256"]), KEYS["HS256"], expected=PLAIN)
+
+
+@pytest.mark.parametrize("typ", ["logout+jwt", "dpop+jwt", "secevent+jwt", "refresh+jwt", "", 5, ["JWT"], "JWT "])
+def test_a_token_of_another_type_is_refused_even_from_an_issuer_without_types(typ):
+    header, rest = {"alg": "HS256", "typ": typ}, typed({}, KEYS["HS256"]).split(".")[1]
+    signed = f"{base64url.encode(json.dumps(header).encode())}.{rest}"
+    token = f"{signed}.{base64url.encode(hmac.digest(KEYS['HS256'].material, signed.encode(), 'sha256'))}"
+    assert not accepted(token, KEYS["HS256"], expected=PLAIN)
+
+
+@pytest.mark.parametrize("header", [{}, {"typ": "JWT"}])
+def test_plain_tokens_are_refused_where_a_type_is_expected(header):
+    assert not accepted(typed(header, KEYS["HS256"]), KEYS["HS256"])
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "HS256"])
+def test_a_key_that_the_ring_does_not_hold_is_told_apart_from_a_bad_signature(algorithm):
+    """It may have been rotated in since the ring was fetched."""
+    foreign = sign(claims(), key=SigningKey.generate(algorithm))
+    with pytest.raises(UnknownKey):
+        verify(foreign, keys=KeyRing.from_key(KEYS["ES256"]), expected=EXPECTED, now=NOW)
+    forged = sign(claims(), key=KEYS["ES256"])[:-8] + "AAAAAAAA"
+    with pytest.raises(InvalidCredential) as refused:
+        verify(forged, keys=KeyRing.from_key(KEYS["ES256"]), expected=EXPECTED, now=NOW)
+    assert not isinstance(refused.value, UnknownKey)

@@ -15,7 +15,7 @@ from limen.core import base64url
 from limen.core.base64url import NotCanonical
 from limen.core.keys import KeyRing, SigningKey, VerifyingKey
 from limen.core.strict_json import MalformedJSON, parse_object
-from limen.errors import ConfigurationError, InvalidCredential
+from limen.errors import ConfigurationError, InvalidCredential, UnknownKey
 
 if TYPE_CHECKING:
     from joserfc.jwa import JWSAlgModel
@@ -33,7 +33,8 @@ class Expected:
     Attributes:
         issuer: `iss`, compared exactly.
         audience: must be `aud` or among it.
-        typ: the media type in the header, without `application/`.
+        typ: the media type in the header, without `application/`; None for an issuer that does not type its tokens,
+            which are then plain ones: `JWT`, `at+jwt` or no type at all.
         leeway: seconds by which two clocks may differ.
 
     Raises:
@@ -42,11 +43,11 @@ class Expected:
 
     issuer: str
     audience: str
-    typ: str = "at+jwt"
+    typ: str | None = "at+jwt"
     leeway: int = 0
 
     def __post_init__(self) -> None:
-        if not (self.issuer and self.audience and self.typ and self.leeway >= 0):
+        if not (self.issuer and self.audience and self.typ != "" and self.leeway >= 0):
             raise ConfigurationError(
                 "Tokens need an issuer, an audience and a type, and a leeway of 0 or more seconds."
             )
@@ -133,6 +134,7 @@ def _split(token: str) -> list[str]:
 
 # --- the header -------------------------------------------------------------------------------------------------------
 
+PLAIN_TYPES = ("jwt", "at+jwt")  # RFC 8725 §3.11: the other types say what they are, and that is no access token
 REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"})
 
 
@@ -146,10 +148,11 @@ def check_parameters(header: Mapping[str, object], _: Trial) -> None:
 def check_type(header: Mapping[str, object], trial: Trial) -> None:
     """RFC 9068 §4: MUST verify that `typ` is `at+jwt` or `application/at+jwt`, and reject any other value.
     RFC 7515 §4.1.9: `application/` is prepended where there is no slash; media types ignore ASCII case."""
-    typ = header.get("typ")
+    expected = (trial.expected.typ,) if trial.expected.typ else PLAIN_TYPES
+    typ = header.get("typ", None if trial.expected.typ else "JWT")
     if not isinstance(typ, str) or not typ.isascii():
         raise InvalidCredential("typ missing or not text")
-    if typ.lower().removeprefix("application/") != trial.expected.typ.lower():
+    if typ.lower().removeprefix("application/") not in map(str.lower, expected):
         raise InvalidCredential("token of another type")
 
 
@@ -157,7 +160,7 @@ def check_algorithm(header: Mapping[str, object], trial: Trial) -> None:
     """RFC 8725 §3.1: libraries MUST NOT use any other algorithm than the caller's set; ours are those of the keys."""
     algorithm = header.get("alg")
     if all(key.algorithm != algorithm for key in trial.keys.verifying):
-        raise InvalidCredential("algorithm not allowed")
+        raise UnknownKey("algorithm not allowed")
 
 
 def check_key_id(header: Mapping[str, object], _: Trial) -> None:
@@ -173,7 +176,7 @@ def check_signature(token: str, header: Mapping[str, object], keys: KeyRing) -> 
     kid, name = header.get("kid"), header.get("alg")
     candidates = keys.find(kid=kid if isinstance(kid, str) else None, algorithm=str(name))
     if not candidates:
-        raise InvalidCredential("no key of this kid and algorithm")
+        raise UnknownKey("no key of this kid and algorithm")
     for algorithm, jose in map(_parsed, candidates):
         if algorithm.verify(message, signature, jose):
             return
