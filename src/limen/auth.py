@@ -105,7 +105,7 @@ class Auth(Generic[U]):
         Raises:
             ConfigurationError: it is none of these.
         """
-        return self.kernel.require(as_policy(policy))
+        return PrincipalGuard(self.kernel.authenticator, self._clock, as_policy(policy))
 
     def install(self, app: FastAPI) -> None:
         """Add limen's routes, error answers, OpenAPI and lifespan to the app; call it once.
@@ -185,6 +185,8 @@ class Auth(Generic[U]):
             _log.warning("%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
+        if principal.issuer != self.settings.issuer:  # its `sub` is somebody else's name for somebody else
+            return None
         users = cast("UserStore[U]", self.kernel.users)
         return await users.load(principal.subject)
 

@@ -15,6 +15,7 @@ from limen.core.login import Grant, Login
 from limen.core.permissions import check_permission
 from limen.core.revocations import Revocations
 from limen.core.roles import Role
+from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
@@ -132,6 +133,7 @@ def build_kernel(
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,
         scopes=_scopes(declared.values(), permissions),
+        vocabulary=Vocabulary(roles=declared, listed=permissions),
         grants=MappingProxyType(grants),
         features=kernel_features,
         secrets=secrets,
@@ -146,6 +148,8 @@ def _arrange(kernel: Kernel, features: Sequence[Feature], listeners: Iterable[Li
     """Bind the features, then take their schemes, steps, issuers, grants and listeners."""
     for feature in features:
         feature.bind(kernel)
+        for policy in feature.policies():
+            kernel.vocabulary.check(policy)
     schemes = _by_name("scheme", (each for feature in features for each in feature.schemes()), lambda it: it.name)
     steps = _by_name("step", (each for feature in features for each in feature.steps()), lambda it: it.name)
     issuers = _by_name("issuer", (each for feature in features for each in feature.issuers()), lambda it: it.name)

@@ -13,6 +13,8 @@ from limen.core.login import Grant, Login
 from limen.core.policy import Policy
 from limen.core.revocations import Revocations
 from limen.core.roles import Role
+from limen.core.rules import issued_by
+from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
@@ -41,6 +43,7 @@ class Kernel:
     Attributes:
         roles: declared in code, by name.
         scopes: every permission that can be asked for, with its sentence.
+        vocabulary: the names that mean something in this app.
         grants: every feature's, by `grant_type`.
         features: by name, in the order in which they require each other.
         secrets: the root secret's bytes, and those it replaced; ask for `derived_keys`.
@@ -67,6 +70,7 @@ class Kernel:
     cookie: SessionCookie
     roles: Mapping[str, Role]
     scopes: Mapping[str, str]
+    vocabulary: Vocabulary
     grants: Mapping[str, Grant]
     features: Mapping[str, object]
     secrets: tuple[bytes, ...] = field(repr=False)
@@ -85,8 +89,8 @@ class Kernel:
         raise LookupError(f"{kind.__name__} is not among the features of this Auth")
 
     def require(self, policy: Policy) -> PrincipalGuard:
-        """A guard for a route."""
-        return PrincipalGuard(self.authenticator, self.clock, policy)
+        """A guard for limen's own routes: they act on this app's users, so another issuer's subjects stay out."""
+        return PrincipalGuard(self.authenticator, self.clock, issued_by(self.settings.issuer) & policy)
 
     def client(self, connection: HTTPConnection) -> Client:
         """From where this request came."""

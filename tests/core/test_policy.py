@@ -14,7 +14,7 @@ from limen.core.decision import Step
 from limen.core.policy import Policy, permission
 from limen.core.principal import Principal
 from limen.core.roles import Role
-from limen.core.rules import CLOCK_SKEW_SECONDS, as_policy, authenticated, fresh, method, role, rule
+from limen.core.rules import CLOCK_SKEW_SECONDS, as_policy, authenticated, fresh, issued_by, method, role, rule
 from limen.errors import AuthError, ConfigurationError, Forbidden, InsufficientScope, StepUpRequired
 
 SIGNED_IN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -439,3 +439,15 @@ def test_policy_tells_the_names_it_uses() -> None:
     assert policy.permissions_named() == {"items", "items:write", "users:read"}
     assert policy.roles_named() == {"editor", "admin", "guest"}
     assert role("admin").scopes == fresh(minutes=1).scopes == ()
+
+
+def test_two_issuers_may_call_different_people_by_one_name() -> None:
+    ours = Principal(subject="1", issuer="https://ours/auth", credential="access_token")
+    theirs = Principal(subject="1", issuer="https://theirs", credential="access_token")
+    policy = issued_by("https://ours/auth")
+    policy.check(ours, now=0)
+    with pytest.raises(Forbidden):
+        policy.check(theirs, now=0)
+    assert str(policy) == "issued by https://ours/auth"
+    with pytest.raises(ConfigurationError):
+        issued_by()

@@ -73,6 +73,15 @@ def authenticated() -> Policy:
     return _Authenticated()
 
 
+def issued_by(*issuers: str) -> Policy:
+    """Whoever one of these issuers vouches for: two issuers may call different people by one `sub` (RFC 7519 §4.1.2).
+
+    Raises:
+        ConfigurationError: no issuer.
+    """
+    return _IssuedBy(_some("issued_by", issuers))
+
+
 def rule(function: RuleFunction, *, name: str | None = None) -> Policy:
     """Whomever the app's own function allows; it takes the principal and returns True or False, or awaits to them.
 
@@ -147,6 +156,17 @@ class _Method(Policy):
 
     def __str__(self) -> str:
         return f"method {' or '.join(self.names)}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _IssuedBy(Policy):
+    issuers: tuple[str, ...]
+
+    def decide(self, principal: Principal, now: float) -> Refusal | None:
+        return None if principal.issuer in self.issuers else FORBIDDEN
+
+    def __str__(self) -> str:
+        return f"issued by {' or '.join(self.issuers)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
