@@ -102,7 +102,7 @@ def _itself_and_wider(name: str) -> frozenset[str]:
 
 
 def _is_slip(one: str, other: str) -> bool:
-    """Whether two names differ by one letter too many, too few, wrong, or by two neighbours swapped, in words of 4 up."""
+    """Whether two names differ by one letter, or by two neighbours swapped, in words of four letters and more."""
     if abs(len(one) - len(other)) > 1 or max(map(len, one.rpartition(":")[2:] + other.rpartition(":")[2:])) < 4:
         return False
     start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
