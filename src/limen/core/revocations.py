@@ -33,8 +33,8 @@ class Revocation:
         kind: a session, a subject (what was made with rights older than `epoch`), one API key or token by its id, or
             a signing key with everything that it signed.
         target: the session's id, the user's id, the credential's id or the key's `kid`.
-        epoch: for subjects, the first version of the rights that still holds. For keys, 0 is no more than news: the
-            key is new, or its turn has come.
+        epoch: for subjects, the first version of the rights that still holds; for credentials, that of their own
+            record. For keys, 0 is no more than news: the key is new, or its turn has come.
         expires_at: seconds since the epoch; by then every affected credential has ended by itself.
     """
 
@@ -108,8 +108,10 @@ class Revocations:
         live = self._live
         if principal.session_id is not None and principal.session_id in live[Revoked.SESSION]:
             return True
-        if principal.credential_id is not None and principal.credential_id in live[Revoked.CREDENTIAL]:
-            return True
+        if principal.credential_id is not None:
+            entry = live[Revoked.CREDENTIAL].get(principal.credential_id)
+            if entry is not None and principal.version < entry[0]:
+                return True
         entry = live[Revoked.SUBJECT].get(principal.subject)
         return entry is not None and principal.epoch < entry[0]
 

@@ -4,16 +4,21 @@ It never looks at the URL or the Host. Two explicit credentials, or one twice, a
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+
+from starlette.types import Scope
 
 from limen.errors import InvalidCredential, InvalidRequest
-from limen.http.scheme import Carrier, Presented
+from limen.http.scheme import AMBIENT, Carrier, Presented
 
 MAX_CREDENTIAL_BYTES = 8192
 _TOKEN68 = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 _COOKIE_VALUE = re.compile(rb"[\x21\x23-\x2B\x2D-\x3A\x3C-\x5B\x5D-\x7E]+")
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+API_KEY = b"api_key"
+"""How the query parameter and the cookie are called, where an app takes keys from them."""
 
 BEARER, HEADER, COOKIE = (carrier.value.encode() for carrier in (Carrier.BEARER, Carrier.HEADER, Carrier.COOKIE))
 
@@ -67,6 +72,42 @@ def find_credential(headers: Headers, *, cookie_name: bytes | None) -> tuple[byt
     return _plain_cookie(cookies, cookie_name + b"=")
 
 
+def find_elsewhere(scope: Scope, carriers: Set[Carrier]) -> tuple[bytes, ...]:
+    """The places outside the usual headers that a request puts a key in, among these carriers, as they come."""
+    query: bytes = scope.get("query_string", b"") if Carrier.QUERY in carriers else b""
+    cookies = (value for name, value in scope["headers"] if name == b"cookie") if Carrier.KEY_COOKIE in carriers else ()
+    return tuple(part for part in (query, *cookies) if API_KEY in part)
+
+
+def read_elsewhere(scope: Scope, presented: Presented | None, *, carriers: Set[Carrier]) -> Presented | None:
+    """The credential of a request whose app also takes keys from these unsafe carriers; `presented` is the usual one.
+
+    Raises:
+        InvalidRequest: two explicit credentials, or two cookies that are both one.
+        InvalidCredential: one that no scheme could read.
+    """
+    in_query = _in_query(scope.get("query_string", b"")) if Carrier.QUERY in carriers else None
+    usual = None if presented is None or presented.carrier in AMBIENT else presented
+    if in_query is not None and usual is not None:
+        raise InvalidRequest("a key in the query and another credential in one request")
+    if in_query is not None or usual is not None or Carrier.KEY_COOKIE not in carriers:
+        return in_query or presented
+    lines = [value for name, value in scope["headers"] if name == b"cookie"]
+    in_cookie = _cookie(lines, API_KEY, carrier=Carrier.KEY_COOKIE)
+    if in_cookie is not None and presented is not None:
+        raise InvalidRequest("a session cookie and a key cookie in one request")
+    return in_cookie or presented
+
+
+def _in_query(query: bytes) -> Presented | None:
+    found = None
+    for pair in query.split(b"&") if API_KEY in query else ():
+        name, _, value = pair.partition(b"=")
+        if name == API_KEY:
+            found = _once(found, value)
+    return None if found is None else Presented(Carrier.QUERY, _text(found, _TOKEN68))
+
+
 def _plain_cookie(cookies: bytes, needle: bytes) -> tuple[bytes, bytes] | None:
     start = cookies.find(needle)
     if start < 0 or (start > 0 and cookies[start - 1] not in b" ;") or cookies.find(needle, start + 1) >= 0:
@@ -93,7 +134,7 @@ def _text(value: bytes, form: re.Pattern[bytes]) -> str:
     return value.decode("ascii")
 
 
-def _cookie(lines: list[bytes], wanted: bytes) -> Presented | None:
+def _cookie(lines: list[bytes], wanted: bytes, *, carrier: Carrier = Carrier.COOKIE) -> Presented | None:
     """RFC 6265 §4.2.1. A second cookie of the name was planted by someone (ASVS 3.3.3), so neither is taken."""
     found = None
     for line in lines:
@@ -101,4 +142,4 @@ def _cookie(lines: list[bytes], wanted: bytes) -> Presented | None:
             name, _, value = pair.strip(b" \t").partition(b"=")
             if name == wanted:
                 found = _once(found, value)
-    return None if not found else Presented(Carrier.COOKIE, _text(found, _COOKIE_VALUE))
+    return None if not found else Presented(carrier, _text(found, _COOKIE_VALUE))

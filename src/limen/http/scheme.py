@@ -14,6 +14,15 @@ class Carrier(StrEnum):
     BEARER = "bearer"
     HEADER = "header"
     COOKIE = "cookie"
+    QUERY = "query"
+    KEY_COOKIE = "key_cookie"
+
+
+AMBIENT = frozenset({Carrier.COOKIE, Carrier.KEY_COOKIE})
+"""What browsers send by themselves, so that where the request came from must be asked too."""
+
+UNSAFE = frozenset({Carrier.QUERY, Carrier.KEY_COOKIE})
+"""Read only where a scheme that was turned on asks for it: URLs end up in logs and histories, cookies are ambient."""
 
 
 @dataclass(frozen=True, slots=True)
