@@ -5,6 +5,8 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+from opentelemetry import metrics
+
 from limen.core.clock import Clock
 from limen.core.revocations import Revocations
 from limen.db.last_seen import LastSeen
@@ -12,6 +14,9 @@ from limen.db.revocation_log import RevocationLog
 from limen.errors import Unavailable
 
 _log = logging.getLogger("limen.revocations")
+_deaf_counter = metrics.get_meter("limen").create_counter(
+    "limen.revocations.deaf", description="times that a worker stopped vouching for credentials"
+)
 
 Listen = Callable[[Callable[[], None]], Coroutine[None, None, None]]
 
@@ -78,26 +83,20 @@ class Follower:
         await _try(self._last_seen.write, "the last uses of sessions were not written")
 
     async def _follow(self) -> None:
-        deaf = False
+        hearing = _Hearing(self._revocations, self._clock)
         while True:
             await self._until_next_look()
             try:
                 await self._revocation_log.catch_up()
-            except Unavailable as error:
-                if not deaf:
-                    _log.warning("the revocation log cannot be read: %s", error.reason)
-                deaf = True
-            except Exception:
-                _log.exception("the revocation log cannot be read")
-                deaf = True
+            except Exception as error:  # whatever it is, the next look comes
+                hearing.missed(error)
             else:
-                if deaf:
-                    _log.info("the revocation log is heard again")
-                deaf = False
+                hearing.heard()
 
     async def _until_next_look(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+            async with asyncio.timeout(self._poll_seconds):  # Python 3.11's wait_for can swallow the cancellation
+                await self._wake.wait()
         self._wake.clear()
 
     async def _write_last_uses(self) -> None:
@@ -110,6 +109,30 @@ class Follower:
             await asyncio.sleep(PURGE_SECONDS)
             for purge in self._purges:
                 await _try(purge, "expired rows were not purged")
+
+
+class _Hearing:
+    """Says once when the log falls silent, once when nothing is vouched for any more, once when it is heard again."""
+
+    def __init__(self, revocations: Revocations, clock: Clock) -> None:
+        self._revocations = revocations
+        self._clock = clock
+        self._is_silent = self._is_deaf = False
+
+    def missed(self, error: Exception) -> None:
+        reason = error.reason if isinstance(error, Unavailable) else repr(error)
+        if not self._is_silent:
+            _log.warning("the revocation log cannot be read: %s", reason)
+        if not self._is_deaf and self._revocations.is_deaf(self._clock.monotonic()):
+            _log.error("the revocation log has been silent too long: credentials are answered with 503")
+            _deaf_counter.add(1)
+            self._is_deaf = True
+        self._is_silent = True
+
+    def heard(self) -> None:
+        if self._is_silent:
+            _log.info("the revocation log is heard again")
+        self._is_silent = self._is_deaf = False
 
 
 async def _try(job: Callable[[], Awaitable[None]], failed: str) -> None:
