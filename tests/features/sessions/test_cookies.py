@@ -196,7 +196,16 @@ async def test_a_credential_is_good_only_where_it_belongs(mini):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "x", "lms_", "lms_.", "lms_x.y", "lms_00000000-0000-7000-8000-000000000000.secret", "lms_" + "a" * 9000, '"q"'],
+    [
+        "",
+        "x",
+        "lms_",
+        "lms_.",
+        "lms_x.y",
+        "lms_00000000-0000-7000-8000-000000000000.secret",
+        "lms_" + "a" * 9000,
+        '"q"',
+    ],
 )
 async def test_a_cookie_that_is_none_of_ours_is_a_401_or_nothing(mini, value):
     answer = await mini.visitor(Cookie=f"limen={value}").client.get("/users/me")
