@@ -115,13 +115,17 @@ class Revocations:
         entry = live[Revoked.SUBJECT].get(principal.subject)
         return entry is not None and principal.epoch < entry[0]
 
+    def is_deaf(self, tick: float) -> bool:
+        """Whether the log has been silent too long to vouch for anything."""
+        return tick - self.heard_at > self._deaf_after
+
     def check_heard(self, tick: float) -> None:
         """Refuse to vouch for anything when the log has been silent too long.
 
         Raises:
             Unavailable: nothing was heard for `deaf_after` seconds.
         """
-        if tick - self.heard_at > self._deaf_after:
+        if self.is_deaf(tick):
             raise Unavailable("the revocation log has not been heard", silence=self.silence(tick))
 
     def _forget(self, now: float) -> None:

@@ -1,8 +1,9 @@
 """The fast path: limen's own guards are checked at the route, outside the tree that FastAPI solves per request.
 
-`install` makes this the app's route class; `APIRouter(route_class=auth.route_class)` does the same elsewhere. What people
-write, what OpenAPI shows and what is enforced stay as they are: a guard in `Depends` or `Security`. A route whose shape is
-unusual, an app with `dependency_overrides`, and a FastAPI that has changed what this relies on take FastAPI's own path.
+`install` makes this the app's route class; `APIRouter(route_class=auth.route_class)` does the same elsewhere. What
+people write, what OpenAPI shows and what is enforced stay as they are: a guard in `Depends` or `Security`. A route of
+an unusual shape, an app with `dependency_overrides`, and a FastAPI that has changed what this relies on take FastAPI's
+own path.
 """
 
 from collections.abc import Callable, Coroutine

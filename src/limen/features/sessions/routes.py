@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from limen.core.device import device_name
 from limen.core.opaque import parse_uuid
 from limen.core.principal import Principal
 from limen.core.rules import authenticated, method
@@ -29,6 +30,7 @@ class SessionOut(BaseModel):
     expires_at: datetime
     ip: str | None
     user_agent: str | None
+    device: str
     method: str
     current: bool
 
@@ -81,6 +83,7 @@ def _shown(session: Session, principal: Principal) -> SessionOut:
         expires_at=min(session.idle_ends_at, session.ends_at),
         ip=session.ip,
         user_agent=session.user_agent,
+        device=device_name(session.user_agent),
         method="password" if "pwd" in session.amr else " ".join(session.amr),
         current=str(session.id) == principal.session_id,
     )
