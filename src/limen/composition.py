@@ -116,6 +116,7 @@ def build_kernel(
         one_time=one_time,
         revocations=revocations,
         revocation_log=log,
+        last_seen=last_seen,
         follower=follower,
         keys=keys,
         login=Login(tickets=one_time),

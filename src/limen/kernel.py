@@ -18,6 +18,7 @@ from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.follower import Follower
+from limen.db.last_seen import LastSeen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
@@ -61,6 +62,7 @@ class Kernel:
     one_time: OneTimeSecrets
     revocations: Revocations
     revocation_log: RevocationLog
+    last_seen: LastSeen
     follower: Follower
     keys: Keys
     login: Login

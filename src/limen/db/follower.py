@@ -42,7 +42,7 @@ class Follower:
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._last_seen = last_seen
-        self._purges = purges
+        self._purges = list(purges)
         self._listeners: list[Listen] = []
         self._wake = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -50,6 +50,10 @@ class Follower:
     def wake_by(self, listen: Listen) -> None:
         """Look at the log whenever `listen` calls, not only at the next poll."""
         self._listeners.append(listen)
+
+    def purge_by(self, purge: Callable[[], Awaitable[None]]) -> None:
+        """Call this now and then too."""
+        self._purges.append(purge)
 
     async def keep_up(self) -> None:
         """Catch up by hand where no lifespan runs the tasks (a script, a test without it); else the tasks do it."""

@@ -1,7 +1,7 @@
-"""When sessions were last used: noted in memory on the request's way, written once a minute beside it."""
+"""When sessions and keys were last used: noted in memory on the request's way, written once a minute beside it."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Update, case, update
 
@@ -15,32 +15,54 @@ from limen.db.tables import Tables
 MAX_NOTED = 100_000
 _PER_STATEMENT = 500
 
+Touch = Callable[[Sequence[str], datetime], Update]
+"""The statement that writes a moment as the last use of what has these ids."""
+
 
 class LastSeen:
-    """Collects the sessions in use; a cookie's idle time starts anew with each writing."""
+    """Collects what is in use; a cookie's idle time starts anew with each writing."""
 
     def __init__(self, database: Database, tables: Tables, *, clock: Clock, lifetimes: Lifetimes) -> None:
         self._database = database
         self._table = tables.sessions
         self._clock = clock
         self._lifetimes = lifetimes
-        self._seen: set[str] = set()
+        self._sessions: set[str] = set()
+        self._credentials: dict[str, set[str]] = {}
+        self._touches: dict[str, Touch] = {}
+
+    def watch(self, credential: str, touch: Touch) -> None:
+        """Collect credentials of this kind (`api_key`) too, those that belong to no session."""
+        self._credentials[credential] = set()
+        self._touches[credential] = touch
 
     def note(self, principal: Principal) -> None:
-        """A request came with this session; costs one look at a set."""
-        if principal.session_id is not None and len(self._seen) < MAX_NOTED:
-            self._seen.add(principal.session_id)
+        """A request came with this session or credential; costs one look at a set."""
+        if principal.session_id is not None:
+            seen, key = self._sessions, principal.session_id
+        elif principal.credential_id is not None and principal.credential in self._credentials:
+            seen, key = self._credentials[principal.credential], principal.credential_id
+        else:
+            return
+        if len(seen) < MAX_NOTED:
+            seen.add(key)
 
     async def write(self) -> None:
         """Write what was noted since the last time."""
-        seen, self._seen = self._seen, set()
-        now = self._clock.now()
-        ids = [key for key in map(parse_uuid, sorted(seen)) if key is not None]
-        for start in range(0, len(ids), _PER_STATEMENT):
-            await self._database.write(self._touch(ids[start : start + _PER_STATEMENT], now))
+        sessions, self._sessions = self._sessions, set()
+        await self._write(sessions, self._touch_sessions)
+        for credential, touch in self._touches.items():
+            seen, self._credentials[credential] = self._credentials[credential], set()
+            await self._write(seen, touch)
 
-    def _touch(self, ids: list[UUID], now: datetime) -> Update:
+    async def _write(self, seen: set[str], touch: Touch) -> None:
+        now, keys = self._clock.now(), sorted(seen)
+        for start in range(0, len(keys), _PER_STATEMENT):
+            await self._database.write(touch(keys[start : start + _PER_STATEMENT], now))
+
+    def _touch_sessions(self, keys: Sequence[str], now: datetime) -> Update:
         table = self._table
+        ids = [key for key in map(parse_uuid, keys) if key is not None]
         slid = now + self._lifetimes.idle
         until = case(
             (table.c.carrier != "cookie", table.c.idle_ends_at),  # tokens slide when they are refreshed
