@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Row, delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy import Column, ColumnElement, Row, and_, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import FOREVER, Revocation, Revoked
 from limen.core.rights import Held
-from limen.db.database import Database, outages
+from limen.db.database import Database
+from limen.db.instances import InstanceLoader
 from limen.db.rights import RightsStore
 from limen.db.sessions import Lifetimes
 from limen.db.tables import Tables
@@ -63,6 +64,7 @@ class UserStore(Generic[U]):
         self._rights = rights
         self._clock = clock
         self._lifetimes = lifetimes
+        self._instances = InstanceLoader(database, model)
         self.model = model
         self.own_fields: tuple[str, ...] = ()
 
@@ -90,14 +92,9 @@ class UserStore(Generic[U]):
     async def load(self, subject: str) -> U | None:
         """The user as an instance of the app's class, detached, or None for no such or a disabled user."""
         key = self.parse_key(subject)
-        if key is None:
-            return None
-        statement = select(self.model).where(self.key == key, self._tables.users.c.is_active)
-        with outages():
-            async with AsyncSession(self._database.engine, expire_on_commit=False) as session:
-                user: U | None = (await session.execute(statement)).scalar_one_or_none()
-                session.expunge_all()
-                return user
+        return (
+            None if key is None else await self._instances.load(and_(self.key == key, self._tables.users.c.is_active))
+        )
 
     async def find(self, user_id: object) -> Account | None:
         """The account with this key."""
