@@ -17,7 +17,7 @@ from limen.core.principal import Principal
 from limen.core.roles import Role
 from limen.core.rules import PolicyLike, as_policy, authenticated
 from limen.db.accounts import UserStore
-from limen.db.engine import create_engine
+from limen.db.database import Database
 from limen.db.users import User, UserMixin
 from limen.errors import AuthError, ConfigurationError
 from limen.events import Listener
@@ -82,7 +82,7 @@ class Auth(Generic[U]):
         self._owns_engine = engine is None
         self.kernel, self.features = build_kernel(
             user or User,
-            engine=engine or create_engine(self.settings.database_url),
+            database=Database.of_url(self.settings.database_url) if engine is None else Database(engine),
             settings=self.settings,
             clock=self._clock,
             roles=roles,

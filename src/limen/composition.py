@@ -7,8 +7,6 @@ from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from limen.core.clock import Clock
 from limen.core.keys import Keys, SigningKey
 from limen.core.login import Grant, Login
@@ -47,7 +45,7 @@ KEEP_ENDED_SESSIONS = timedelta(days=30)
 def build_kernel(
     user: type[UserMixin],
     *,
-    engine: AsyncEngine,
+    database: Database,
     settings: AuthSettings,
     clock: Clock,
     roles: Iterable[Role],
@@ -64,7 +62,7 @@ def build_kernel(
     found = _resolve(features)
     warn_of_unknown_names(known_names(each.settings for each in found.values() if each.settings))
     declared = _by_name("role", roles, lambda role: role.name)
-    database, tables = Database(engine), derive_tables(user)
+    tables = derive_tables(user)
     revocations = Revocations(deaf_after=settings.revocation_deaf_seconds)
     log = RevocationLog(database, tables, revocations=revocations, clock=clock)
     rights, lifetimes = RightsStore(tables), _lifetimes(settings)
@@ -99,8 +97,8 @@ def build_kernel(
         last_seen=last_seen,
         purges=(log.purge, one_time.purge, keys.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
     )
-    if can_notify(engine):
-        follower.wake_by(partial(listen, engine))
+    if can_notify(database.engine):
+        follower.wake_by(partial(listen, database.engine))
     grants: dict[str, Grant] = {}
     kernel_features = MappingProxyType(found)
     events = Events()

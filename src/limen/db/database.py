@@ -3,13 +3,16 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Self
 
 import anyio
-from sqlalchemy import Executable, Row, Table, select, text
+from sqlalchemy import Engine, Executable, Table, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from limen.db.engine import create_engine
+from limen.db.sqlite_lane import Rows, SqliteLane
 from limen.errors import ConfigurationError, Unavailable
 
 _DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
@@ -36,27 +39,53 @@ class Database:
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer. Within a process they queue here, in order, instead of polling the file's lock.
         self._writers = anyio.Semaphore(1) if self.is_sqlite else None
+        self._read_lane: SqliteLane | None = None
+        self._write_lane: SqliteLane | None = None
 
-    async def read(self, statement: Executable) -> Sequence[Row[tuple[object, ...]]]:
+    @classmethod
+    def of_url(cls, url: str) -> Self:
+        """The database of `LIMEN_DATABASE_URL`, on an engine of limen's own; a SQLite file gets lanes.
+
+        Raises:
+            ConfigurationError: the URL cannot be read, or its driver is not installed.
+        """
+        database = cls(create_engine(url))
+        if database.is_sqlite and database.engine.url.database not in (None, "", ":memory:"):
+            database._read_lane = SqliteLane(database.engine.url, name="limen-read")
+            database._write_lane = SqliteLane(database.engine.url, name="limen-write")
+        return database
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Every engine that statements run on; for whoever counts or traces them."""
+        lanes = (self._read_lane, self._write_lane)
+        return (self.engine.sync_engine, *(lane.engine for lane in lanes if lane is not None))
+
+    async def read(self, statement: Executable) -> Rows:
         """The rows of one reading statement.
 
         Raises:
             Unavailable: the database is down.
         """
         with outages():
+            if self._read_lane is not None:
+                return await self._read_lane.run(statement)
             async with self._autocommit.connect() as connection:
                 return (await connection.execute(statement)).all()
 
-    async def write(self, statement: Executable) -> Sequence[Row[tuple[object, ...]]]:
+    async def write(self, statement: Executable) -> Rows:
         """Commit one writing statement; the rows are those of its RETURNING.
 
         Raises:
             Unavailable: the database is down.
             UniqueViolation: a unique value is taken.
         """
-        async with self._writing(), self._autocommit.connect() as connection:
-            result = await connection.execute(statement)
-            return result.all() if result.returns_rows else ()
+        async with self._writing():
+            if self._write_lane is not None:
+                return await self._write_lane.run(statement)
+            async with self._autocommit.connect() as connection:
+                result = await connection.execute(statement)
+                return result.all() if result.returns_rows else ()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -91,7 +120,10 @@ class Database:
             ) from None
 
     async def dispose(self) -> None:
-        """Close the pool."""
+        """Close every connection."""
+        for lane in (self._read_lane, self._write_lane):
+            if lane is not None:
+                lane.close()
         await self.engine.dispose()
 
     @asynccontextmanager

@@ -1,14 +1,12 @@
 """Engines made from `LIMEN_DATABASE_URL`: SQLite in WAL mode as the embedded default, PostgreSQL for production."""
 
-import sqlite3
-
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from limen.db.pragmas import prepare_sqlite
 from limen.errors import ConfigurationError
 
-BUSY_TIMEOUT_MS = 15_000
 POSTGRES_POOL = {"pool_size": 10, "max_overflow": 10, "pool_timeout": 15}
 _ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 
@@ -33,17 +31,8 @@ def create_engine(url: str) -> AsyncEngine:
 
 def _sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(url)
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "connect", prepare_sqlite)
     return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    cursor = connection.cursor()
-    try:
-        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-    finally:
-        cursor.close()
 
 
 def _server(url: URL) -> AsyncEngine:

@@ -1,0 +1,50 @@
+"""A lane to a SQLite file: one connection, one thread, one hop for each statement.
+
+SQLAlchemy's asyncio layer over aiosqlite crosses to its thread for every step of a statement (execute, fetch, close,
+reset), 0.7 ms for a read of 0.004 ms. Here the whole statement runs in the thread, by an ordinary engine of SQLAlchemy's:
+0.1 ms. Only statements that stand alone come here; transactions stay with the asyncio engine.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import URL, Connection, Executable, Row, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from limen.db.pragmas import prepare_sqlite
+
+Rows = Sequence[Row[tuple[object, ...]]]
+
+
+class SqliteLane:
+    """Runs single statements on one SQLite file, in the order in which they come.
+
+    Args:
+        url: of a file; a database in memory belongs to its one connection.
+        name: of the thread.
+    """
+
+    def __init__(self, url: URL, *, name: str) -> None:
+        sync_url = url.set(drivername="sqlite")
+        self.engine = create_engine(sync_url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        event.listen(self.engine, "connect", prepare_sqlite)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._connection: Connection | None = None
+
+    async def run(self, statement: Executable) -> Rows:
+        """Commit a statement that stands alone; its rows."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, statement)
+
+    def close(self) -> None:
+        """Close the connection; a later statement opens it anew."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self.engine.dispose()
+
+    def _run(self, statement: Executable) -> Rows:
+        if self._connection is None:
+            self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        result = self._connection.execute(statement)
+        return result.all() if result.returns_rows else ()
