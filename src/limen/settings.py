@@ -75,15 +75,7 @@ class AuthSettings(BaseSettings):
     trusted_origins: Annotated[tuple[str, ...], NoDecode, CommaList] = ()
     revocation_poll_seconds: float = Field(default=1, gt=0, le=60)
     revocation_deaf_seconds: float = Field(default=30, gt=0)
-    email_verification: Literal["off", "optional", "required"] = "off"
-    smtp_url: SecretStr | None = None
-    mail_from: str | None = None
-    supabase_url: str | None = Field(default=None, validation_alias=_also("SUPABASE_URL"))
-    supabase_key: SecretStr | None = Field(default=None, validation_alias=_also("SUPABASE_KEY"))
-    supabase_jwt_secret: SecretStr | None = None
     max_sessions: int | None = Field(default=None, ge=1)
-    login_limit: str = "10/5minutes"
-    address_limit: str = "30/minute"
 
     @model_validator(mode="after")
     def _check_base_url(self) -> "AuthSettings":
