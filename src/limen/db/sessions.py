@@ -21,8 +21,9 @@ from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
 from limen.db.tables import Tables
 
-_MILLISECOND_DIGITS = 13
-_REMEMBERED_ROTATIONS = 16
+_TIME_DIGITS, _GENERATION_DIGITS = 13, 12
+_MARK_DIGITS = _TIME_DIGITS + _GENERATION_DIGITS
+_MARKS, _MARKS_PER_GRACE = 10, 8  # two more than the grace takes: its ends fall between marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,19 @@ class Session:
         """Whether it has neither been ended nor run out."""
         return self.ended_at is None and now < min(self.idle_ends_at, self.ends_at)
 
-    def rotated_at(self, generation: int) -> float | None:
-        """When this generation was rotated away, in seconds since the epoch, while it is remembered."""
-        back = (self.generation - generation - 1) * _MILLISECOND_DIGITS
-        digits = self.rotations[back : back + _MILLISECOND_DIGITS] if back >= 0 else ""
-        return int(digits) / 1000 if digits else None
+    def was_rotated_within(self, generation: int, grace: timedelta, *, now: datetime) -> bool:
+        """Whether this generation was rotated away in the last `grace`, however often the session was since.
+
+        One between two marks went before the spacing of marks was over, and not after the session was last seen.
+        """
+        for start in range(0, len(self.rotations), _MARK_DIGITS):
+            mark = self.rotations[start : start + _MARK_DIGITS]
+            marked, at = int(mark[_TIME_DIGITS:]), int(mark[:_TIME_DIGITS]) / 1000
+            if marked <= generation < self.generation:
+                spacing = (grace / _MARKS_PER_GRACE).total_seconds()
+                latest = at if marked == generation else min(at + spacing, self.last_seen_at.timestamp())
+                return now.timestamp() - latest <= grace.total_seconds()
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +151,7 @@ class SessionStore:
             await self._end(self._beyond_cap(user_id, self._max_sessions), "too_many_sessions")
         return session_id
 
-    async def rotate(self, pair: RefreshPair) -> Session | None:
+    async def rotate(self, pair: RefreshPair, *, grace: timedelta) -> Session | None:
         """Move a live session from the pair's generation to the next; None when it is not at that generation.
 
         One statement decides: of any number of workers that try at once, one gets the row.
@@ -150,14 +159,12 @@ class SessionStore:
         now = self._clock.now()
         table = self._table
         slid = now + self.lifetimes.idle
-        stamp = f"{int(now.timestamp() * 1000):0{_MILLISECOND_DIGITS}d}"
-        kept = _REMEMBERED_ROTATIONS * _MILLISECOND_DIGITS
         statement = (
             update(table)
             .where(table.c.id == pair.session_id, table.c.generation == pair.generation, self._is_live(now))
             .values(
                 generation=table.c.generation + 1,
-                rotations=func.substr(literal(stamp).concat(table.c.rotations), 1, kept),
+                rotations=self._marked(pair.generation, now, spacing=grace / _MARKS_PER_GRACE),
                 last_seen_at=now,
                 idle_ends_at=case((table.c.ends_at < slid, table.c.ends_at), else_=slid),
             )
@@ -226,6 +233,18 @@ class SessionStore:
         await self._log.append(connection, entries)
         return entries
 
+    def _marked(self, generation: int, now: datetime, *, spacing: timedelta) -> ColumnElement[str]:
+        """The marks of a session that rotates now, newest first: when, and which generation went away.
+
+        A mark is set only where the latest is older than `spacing` (or in the future of a clock that runs ahead), so
+        that a few are enough for the whole grace, even if tabs rotate in a tight loop.
+        """
+        marks = self._table.c.rotations
+        latest = func.substr(marks, 1, _TIME_DIGITS)
+        is_due = or_(latest <= _milliseconds(now - spacing), latest > _milliseconds(now))
+        mark = literal(f"{_milliseconds(now)}{generation:0{_GENERATION_DIGITS}d}")
+        return case((is_due, func.substr(mark.concat(marks), 1, _MARKS * _MARK_DIGITS)), else_=marks)
+
     def _of(self, user_id: object, but: UUID | None) -> ColumnElement[bool]:
         mine = self._table.c.user_id == user_id
         return mine if but is None else and_(mine, self._table.c.id != but)
@@ -246,6 +265,10 @@ class SessionStore:
 
     def _columns(self) -> tuple[ColumnElement[object], ...]:
         return (*self._table.c, *self._rights.columns(self._table.c.user_id))
+
+
+def _milliseconds(moment: datetime) -> str:
+    return f"{int(moment.timestamp() * 1000):0{_TIME_DIGITS}d}"
 
 
 def _session(row: Row[tuple[object, ...]]) -> Session:

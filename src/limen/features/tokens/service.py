@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from limen.core.client import NOWHERE, Client
@@ -100,7 +101,7 @@ class TokenService:
         asked = parse_scope(scope) if scope else None
         pair = self.refresh_tokens.read(token)
         key = await self.kernel.keys.signing_key()
-        session = await self.kernel.sessions.rotate(pair) or await self._rotated_before(pair, client)
+        session = await self.kernel.sessions.rotate(pair, grace=self._grace) or await self._rotated_before(pair, client)
         if not session.held.is_active:
             raise InvalidGrant("the user is disabled", session=session.id)
         carried = carry(session.held, self.kernel.roles, scope=session.scope)
@@ -133,6 +134,10 @@ class TokenService:
                 raise
             return {"active": False}
 
+    @property
+    def _grace(self) -> timedelta:
+        return timedelta(seconds=self.kernel.settings.refresh_grace_seconds)
+
     async def _holder(self, proof: Proof) -> tuple[object, Held]:
         """The user's key and rights: read with the proof, or now if the sign-in waited for a step."""
         user_id = self.kernel.users.parse_key(proof.subject)
@@ -154,8 +159,7 @@ class TokenService:
         session = await self.kernel.sessions.find(pair.session_id)
         if session is None or not session.is_live(now):
             raise InvalidGrant("the session is gone, ended or expired", session=pair.session_id)
-        rotated_at = session.rotated_at(pair.generation)
-        if rotated_at is not None and now.timestamp() - rotated_at <= self.kernel.settings.refresh_grace_seconds:
+        if session.was_rotated_within(pair.generation, self._grace, now=now):
             return session
         if pair.generation < session.generation:
             await self.kernel.sessions.end(session.id, reason="refresh_reused")
