@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from limen.features.roles import Roles
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
+    from limen.features.trusted_issuers.service import TrustedIssuer
     from limen.settings import AuthSettings
+    from limen.verifier import Verifier
 
 __version__ = "0.1.0"
 
@@ -40,8 +42,10 @@ __all__ = [
     "Roles",
     "Sessions",
     "Tokens",
+    "TrustedIssuer",
     "User",
     "UserMixin",
+    "Verifier",
     "authenticated",
     "fresh",
     "method",
@@ -65,8 +69,10 @@ _ROOMS = {
     "Roles": "limen.features.roles",
     "Sessions": "limen.features.sessions",
     "Tokens": "limen.features.tokens",
+    "TrustedIssuer": "limen.features.trusted_issuers.service",
     "User": "limen.db.users",
     "UserMixin": "limen.db.users",
+    "Verifier": "limen.verifier",
     "authenticated": "limen.core.rules",
     "fresh": "limen.core.rules",
     "method": "limen.core.rules",

@@ -19,17 +19,17 @@ from limen.core.rules import PolicyLike, as_policy, authenticated
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.users import User, UserMixin
-from limen.errors import AuthError, ConfigurationError
+from limen.errors import ConfigurationError
 from limen.events import Listener
 from limen.feature import Feature
+from limen.features.trusted_issuers.service import TrustedIssuer
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
+from limen.http.installation import install_guards
 from limen.http.inventory import check_unique
-from limen.http.open_connections import WatchOpenConnections
-from limen.http.openapi import describe_guards
-from limen.http.responses import answer
 from limen.http.routing import WELL_KNOWN, LimenRouter
 from limen.settings import AuthSettings
+from limen.verifier import Verifier
 
 _log = logging.getLogger("limen")
 
@@ -62,6 +62,7 @@ class Auth(Generic[U]):
     """
 
     route_class = GuardedRoute
+    verifier = Verifier  # for a service that only verifies: `Auth.verifier("https://id.example.com/auth", …)`
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Auth(Generic[U]):
         engine: AsyncEngine | None = None,
         roles: Iterable[Role] = (),
         permissions: Mapping[str, str] = MappingProxyType({}),
-        features: Sequence[Feature] | None = None,
+        features: Sequence[Feature | TrustedIssuer] | None = None,
         settings: AuthSettings | None = None,
         listeners: Iterable[Listener] = (),
         auth_prefix: str = "/auth",
@@ -87,7 +88,7 @@ class Auth(Generic[U]):
             clock=self._clock,
             roles=roles,
             permissions=permissions,
-            features=default_features() if features is None else features,
+            features=default_features() if features is None else _gathered(features),
             listeners=listeners,
             prefixes=(auth_prefix, users_prefix),
         )
@@ -119,13 +120,8 @@ class Auth(Generic[U]):
                 router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
         app.include_router(router)
-        app.router.route_class = self.route_class
         check_unique(app)
-        authenticator = self.kernel.authenticator
-        app.add_middleware(WatchOpenConnections, connections=self.kernel.open_connections, memo=authenticator.memo)
-        app.add_exception_handler(AuthError, answer)
-        describe_guards(app, authenticator.schemes)
-        authenticator.is_installed = True
+        install_guards(app, self.kernel.authenticator, connections=self.kernel.open_connections)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -200,3 +196,14 @@ def default_features() -> tuple[Feature, ...]:
     from limen.features.tokens import Tokens
 
     return (Passwords(), Tokens(), Sessions(), Accounts(), Roles())
+
+
+def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:
+    """The features, with those issuers that are given by themselves made into one."""
+    trusted = [each for each in features if isinstance(each, TrustedIssuer)]
+    others = [each for each in features if not isinstance(each, TrustedIssuer)]
+    if not trusted:
+        return others
+    from limen.features.trusted_issuers.feature import TrustedIssuers
+
+    return (*others, TrustedIssuers(trusted))

@@ -1,0 +1,1 @@
+"""Carries revocations between services that share no database: by Redis or Valkey."""
