@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limen.events import Event
     from limen.feature import Feature
     from limen.features.accounts import Accounts
+    from limen.features.api_keys import ApiKeys
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.sessions import Sessions
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accounts",
+    "ApiKeys",
     "Auth",
     "AuthError",
     "AuthSettings",
@@ -56,6 +58,7 @@ __all__ = [
 
 _ROOMS = {
     "Accounts": "limen.features.accounts",
+    "ApiKeys": "limen.features.api_keys",
     "Auth": "limen.auth",
     "AuthError": "limen.errors",
     "AuthSettings": "limen.settings",

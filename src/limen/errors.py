@@ -187,6 +187,13 @@ class UsernameTaken(Conflict):
     detail = "An account with this username exists."
 
 
+class TooManyKeys(Conflict):
+    """The owner has as many keys as one may have: revoke some first."""
+
+    code = "too_many_keys"
+    detail = "There are too many keys. Revoke some first."
+
+
 class LastAdmin(Conflict):
     """The change would leave no active holder of `*`."""
 

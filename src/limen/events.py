@@ -91,6 +91,40 @@ class RightsChanged(Event):
     permissions: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyCreated(Event):
+    """The user `subject` has another API key."""
+
+    key_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyRotated(Event):
+    """An API key got a successor and lives on for the overlap only."""
+
+    key_id: str
+    successor_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyRevoked(Event):
+    """An API key was taken back by `reason`."""
+
+    key_id: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyLeaked(Event):
+    """An API key was found where it should not be, and is revoked; `was_live` says whether it could still be used."""
+
+    key_id: str
+    name: str
+    was_live: bool
+
+
 Listener = Callable[[Event], Awaitable[None] | None]
 
 

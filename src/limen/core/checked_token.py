@@ -25,7 +25,7 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 16, 32, 6
 BODY_LENGTH = ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
 
-SCANNER = rf"\blm[kc]_(?:[a-z0-9]{{1,16}}_)?[0-9A-Za-z]{{{BODY_LENGTH}}}\b"
+SCANNER = re.compile(rf"\blm[kc]_(?:[a-z0-9]{{1,16}}_)?[0-9A-Za-z]{{{BODY_LENGTH}}}\b")
 """The regular expression for secret scanners; `CheckedToken.parse` or the checksum decides about what it finds."""
 
 _ENVIRONMENT = re.compile(r"[a-z0-9]{1,16}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Row, and_, delete, insert, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
@@ -84,6 +84,15 @@ class UserStore(Generic[U]):
     def key(self) -> Column[object]:
         """The user table's key column."""
         return self._tables.user_key
+
+    def key_of(self, user: object) -> object | None:
+        """The key of a user who is given as a row of the app's class, an `Account`, the key or its text."""
+        if isinstance(user, Account):
+            return user.id
+        if isinstance(user, UserMixin):
+            value: object = getattr(user, inspect(self.model).get_property_by_column(self.key).key)
+            return value
+        return self.parse_key(user) if isinstance(user, str) else user
 
     def parse_key(self, subject: str) -> object | None:
         """The key that `subject` is the text of, or None."""

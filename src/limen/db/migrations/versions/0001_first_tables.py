@@ -22,6 +22,7 @@ def upgrade() -> None:
     _make_one_time_secrets()
     _make_signing_keys()
     _make_passwords()
+    _make_api_keys()
 
 
 def _make_users() -> None:
@@ -113,6 +114,26 @@ def _make_passwords() -> None:
         _user_id(primary_key=True),
         sa.Column("digest", sa.String(255), nullable=False),
         sa.Column("changed_at", _moment(), nullable=False),
+    )
+
+
+def _make_api_keys() -> None:
+    op.create_table(
+        "limen_api_keys",
+        sa.Column("id", sa.String(16), primary_key=True),
+        _user_id(index=True),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("secret_digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("scopes", sa.Text()),
+        sa.Column("allowed_networks", sa.Text()),
+        sa.Column("rate_limit", sa.String(64)),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", _moment(), nullable=False),
+        sa.Column("expires_at", _moment(), index=True),
+        sa.Column("last_used_at", _moment()),
+        sa.Column("replaced_by", sa.String(16)),
+        sa.Column("ended_at", _moment(), index=True),
+        sa.Column("end_reason", sa.String(64)),
     )
 
 
