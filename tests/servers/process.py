@@ -36,10 +36,17 @@ class ServerProcess:
         folder: what it writes, its output in `log` among them; removed when we are killed, else left to the caller.
         ending: the signal that makes it stop at once.
         identity: `user`, `group` and `extra_groups` as `subprocess` takes them.
+        environment: instead of ours.
     """
 
     def __init__(
-        self, command: list[str], *, folder: Path, ending: str = "TERM", identity: Mapping[str, Any] | None = None
+        self,
+        command: list[str],
+        *,
+        folder: Path,
+        ending: str = "TERM",
+        identity: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log = folder / "log"
         self._keeper = subprocess.Popen(
@@ -48,6 +55,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env=environment,
             start_new_session=True,  # Ctrl-C is for the tests
             **(identity or {}),
         )

@@ -1,0 +1,62 @@
+"""What is taken back at one worker is refused by every other (design §5, promise 5)."""
+
+import asyncio
+
+import httpx2
+import pytest
+from anyio import to_thread
+from tests.faults.clients import Tokens, browser, log_out, register, seconds_until, sign_in, status_at
+from tests.servers.workers import Worker, Workers
+
+pytestmark = [pytest.mark.anyio, pytest.mark.faults]
+
+REVOCATIONS = 10
+PROMISE = 1.0
+MACHINE = 0.5  # what a busy machine of two cores may add; benchmarks/revocation.py measures without
+
+
+async def test_a_logout_is_felt_by_every_worker_within_the_promise(four_workers: Workers) -> None:
+    async with browser() as http:
+        email = await register(http, four_workers[0].url)
+        for _ in range(REVOCATIONS):
+            here = four_workers.next_url()
+            tokens = await sign_in(http, here, email)
+            assert [await status_at(http, url, tokens) for url in four_workers.urls] == [200] * 4
+            await log_out(http, here, tokens)
+            assert await status_at(http, here, tokens) == 401
+            waits = (seconds_until(http, url, tokens, status=401, limit=5) for url in four_workers.urls)
+            assert max(await asyncio.gather(*waits)) < PROMISE + MACHINE
+
+
+async def test_a_logout_leaves_the_other_sessions_of_the_user_alone(four_workers: Workers) -> None:
+    async with browser() as http:
+        email = await register(http, four_workers[0].url)
+        ended, kept = [await sign_in(http, four_workers.next_url(), email) for _ in range(2)]
+        await log_out(http, four_workers[0].url, ended)
+        for url in four_workers.urls:
+            await seconds_until(http, url, ended, status=401, limit=5)
+            assert await status_at(http, url, kept) == 200
+
+
+async def test_a_worker_that_starts_knows_what_was_revoked_before_its_first_answer(four_workers: Workers) -> None:
+    async with browser() as http:
+        email = await register(http, four_workers[0].url)
+        ended, kept = [await sign_in(http, four_workers[0].url, email) for _ in range(2)]
+        await log_out(http, four_workers[0].url, ended)
+        newcomer = four_workers.add()
+        newcomer.launch()
+        try:
+            assert await first_answer(http, newcomer, ended) == 401
+            assert await status_at(http, newcomer.url, kept) == 200
+        finally:
+            await to_thread.run_sync(newcomer.stop)
+
+
+async def first_answer(http: httpx2.AsyncClient, worker: Worker, tokens: Tokens) -> int:
+    """The status of the very first request that this worker answers."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await status_at(http, worker.url, tokens)
+            except httpx2.ConnectError:
+                await asyncio.sleep(0.02)
