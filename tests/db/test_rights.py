@@ -6,7 +6,7 @@ import pytest
 
 from limen import Accounts, Auth, AuthSettings, Passwords, Role, Roles, Sessions, Tokens
 from limen.db.database import Database
-from limen.testing import PASSWORD, create_tables, fast_hasher
+from limen.testing import PASSWORD, as_user, create_tables, fast_hasher
 
 pytestmark = pytest.mark.anyio
 
@@ -36,3 +36,10 @@ async def disable(auth: Auth, user_id: object) -> None:
     database: Database = auth.kernel.database
     async with database.transaction() as connection:
         await auth.kernel.users.change_within(connection, user_id, {"is_active": False})
+
+
+async def test_a_refresh_brings_the_rights_of_its_own_user(auth: Auth) -> None:
+    admin = await as_user(auth, roles=["admin"])
+    reader = await as_user(auth, roles=["reader"])
+    for signed_in, scope in ((reader, "items:read"), (admin, "*"), (await as_user(auth, roles=[]), "")):
+        assert (await auth[Tokens].refresh(signed_in.refresh_token)).body["scope"] == scope

@@ -8,6 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from limen.core.rights import Held
 from limen.db.tables import Tables
 
+_HOLDER = "held_by"
+"""What no outer table calls a column. In a RETURNING of SQLite's, `user_id` stands without its table, and a subquery
+whose own table had such a column would compare it with itself: everybody's rights would be each one's."""
+
 
 class RightsStore:
     """Reads and replaces what users hold."""
@@ -18,17 +22,18 @@ class RightsStore:
     def columns(self, user_id: ColumnElement[object]) -> tuple[ColumnElement[object], ...]:
         """Scalar columns that bring a user's rights along in any SELECT or RETURNING, in the same snapshot."""
         tables = self._tables
-        holder = tables.users.alias("holder")  # the statement may itself be about users: theirs is another row source
-        is_theirs = holder.c[tables.user_key.key] == user_id
-        own = select(holder.c.rights_epoch).where(is_theirs).scalar_subquery()
-        active = select(holder.c.is_active).where(is_theirs).scalar_subquery()
+        roles, permissions = tables.user_roles.c, tables.user_permissions.c
+        users = tables.users.c
+        state = select(tables.user_key.label(_HOLDER), users.rights_epoch, users.is_active).subquery("holders")
+        own, active = (
+            select(column).where(state.c[_HOLDER] == user_id).scalar_subquery()
+            for column in (state.c.rights_epoch, state.c.is_active)
+        )
         return (
             own.label("held_epoch"),
             active.label("held_active"),
-            _joined(tables.user_roles.c.role, tables.user_roles.c.user_id == user_id).label("held_roles"),
-            _joined(tables.user_permissions.c.permission, tables.user_permissions.c.user_id == user_id).label(
-                "held_permissions"
-            ),
+            _joined(roles.user_id, roles.role, user_id).label("held_roles"),
+            _joined(permissions.user_id, permissions.permission, user_id).label("held_permissions"),
         )
 
     @staticmethod
@@ -41,6 +46,12 @@ class RightsStore:
             epoch=int(str(values["held_epoch"] or 0)),
             is_active=bool(values["held_active"]),
         )
+
+    async def find(self, connection: AsyncConnection, user_id: object) -> Held | None:
+        """What a user holds now, inside a caller's transaction; None without such a user."""
+        key = self._tables.user_key
+        found = (await connection.execute(select(*self.columns(key)).where(key == user_id))).mappings().one_or_none()
+        return None if found is None else self.held({str(name): value for name, value in found.items()})
 
     async def replace(
         self,
@@ -92,6 +103,9 @@ class RightsStore:
         return epoch
 
 
-def _joined(column: ColumnElement[str], where: ColumnElement[bool]) -> ColumnElement[object]:
-    """The values of a column as one space-separated text; names hold no space."""
-    return select(func.aggregate_strings(column, " ")).where(where).scalar_subquery()
+def _joined(
+    holder: ColumnElement[object], name: ColumnElement[str], user_id: ColumnElement[object]
+) -> ColumnElement[object]:
+    """The names that this user holds as one space-separated text; names hold no space."""
+    held = select(holder.label(_HOLDER), name.label("held_name")).subquery("held")
+    return select(func.aggregate_strings(held.c.held_name, " ")).where(held.c[_HOLDER] == user_id).scalar_subquery()
