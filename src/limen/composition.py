@@ -15,6 +15,7 @@ from limen.core.revocations import Revocations
 from limen.core.roles import Role
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
 from limen.db.key_sources import given_keys, stored_keys
@@ -110,6 +111,7 @@ def build_kernel(
         tables=tables,
         users=UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes),
         rights=rights,
+        administrators=Administrators(tables, declared.values()),
         sessions=sessions,
         one_time=one_time,
         revocations=revocations,

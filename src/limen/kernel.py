@@ -16,6 +16,7 @@ from limen.core.roles import Role
 from limen.core.rules import issued_by
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
 from limen.db.last_seen import LastSeen
@@ -58,6 +59,7 @@ class Kernel:
     tables: Tables
     users: UserStore[UserMixin]
     rights: RightsStore
+    administrators: Administrators
     sessions: SessionStore
     one_time: OneTimeSecrets
     revocations: Revocations

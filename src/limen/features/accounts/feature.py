@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from limen.core.policy import Policy
 from limen.feature import Feature
-from limen.features.accounts.routes import CLOSING, OWNER, routes
+from limen.features.accounts.routes import ADMINISTRATION, CLOSING, OWNER, routes
 from limen.features.accounts.service import AccountService
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
@@ -36,4 +36,4 @@ class Accounts(AccountService, Feature):
         return routes(self, self._profile)
 
     def policies(self) -> Sequence[Policy]:
-        return (OWNER, CLOSING)
+        return (OWNER, CLOSING, *ADMINISTRATION)

@@ -1,24 +1,33 @@
 """HTTP of the feature `accounts`: register, and one's own account."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, cast
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from starlette.responses import Response
 
 from limen.core.passwords import MAX_BYTES
+from limen.core.policy import permission
 from limen.core.principal import Principal
+from limen.core.roles import MAX_ROLE_LENGTH
 from limen.core.rules import authenticated, fresh, method
+from limen.errors import Unprocessable
 from limen.features.accounts.service import AccountService
 from limen.http.openapi import refusals
 from limen.http.routing import LimenRoute
+from limen.http.user_out import UserOut
 
 M = TypeVar("M", bound=BaseModel)
 
 OWNER = authenticated() & ~method("api_key")
 CLOSING = OWNER & fresh(minutes=10)
+ADMINISTRATION = permission("users:read"), permission("users:write"), permission("users:delete")
+MAX_PAGE = 200
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
+
+Users: TypeAlias = list[dict[str, object]]
 
 
 class Profile(BaseModel):
@@ -51,22 +60,29 @@ class AccountClose(BaseModel):
     password: str = Field(max_length=MAX_BYTES)
 
 
-class UserOut(BaseModel):
-    """An account as its owner and administrators see it."""
+class UsersPage(BaseModel):
+    """Which accounts, and from where on."""
 
-    id: str | int
-    email: str
-    username: str | None
-    is_active: bool
-    is_verified: bool
-    roles: list[str]
-    permissions: list[str]
-    created_at: datetime
+    model_config = ConfigDict(extra="forbid")
+
+    q: str | None = Field(None, max_length=254, pattern=NO_NUL, description="how the e-mail or username begins")
+    role: str | None = Field(None, max_length=MAX_ROLE_LENGTH, pattern=NO_NUL, description="only who holds it")
+    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    cursor: str | None = Field(None, max_length=255, description="from the header `Link` of the page before")
+
+
+class AccountState(BaseModel):
+    """What an administrator may change of an account; what is not sent stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    is_active: bool | None = None
+    is_verified: bool | None = None
 
 
 def routes(service: AccountService, profile: type[BaseModel] | None) -> Sequence[APIRouter]:
     """The routers of the feature; `profile` adds the app's own fields to the bodies."""
-    return (_register_route(service, profile), _own_routes(service, profile))
+    return (_register_route(service, profile), _own_routes(service, profile), _administration(service, profile))
 
 
 def _register_route(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
@@ -126,6 +142,57 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     async def close_me(body: AccountClose, principal: Closing, request: Request) -> Response:
         """Delete one's own account; needs a sign-in of the last ten minutes and the password."""
         await service.close(principal, body.password, client=kernel.client(request))
+        return Response(status_code=204)
+
+    return router
+
+
+def _administration(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
+    kernel = service.kernel
+    router = APIRouter(prefix=kernel.users_prefix, tags=["users"], route_class=LimenRoute)
+    may_read, may_write, may_delete = (Depends(kernel.require(policy)) for policy in ADMINISTRATION)
+    Out = _with(UserOut, profile)
+    UserId = Annotated[str, Path(max_length=255)]
+
+    @router.get("", response_model=list[Out], dependencies=[may_read], responses=refusals(422))  # type: ignore[valid-type]  # known only when the app runs
+    async def list_users(page: Annotated[UsersPage, Query()], request: Request, response: Response) -> Users:
+        """Accounts in the order of their ids; the header `Link` names the next page while there is one (RFC 8288)."""
+        if page.cursor is not None and kernel.users.parse_key(page.cursor) is None:
+            error = {"loc": ["query", "cursor"], "msg": "This is no cursor of this list.", "type": "cursor"}
+            raise Unprocessable("not a cursor", errors=[error])
+        found = await service.list(search=page.q, role=page.role, limit=page.limit, after=page.cursor)
+        if len(found) == page.limit:
+            query = {**request.query_params, "cursor": found[-1].subject}
+            response.headers["Link"] = f'<?{urlencode(query)}>; rel="next"'
+        return [kernel.users.describe(account) for account in found]
+
+    @router.get("/{user_id}", response_model=Out, dependencies=[may_read], responses=refusals(404, 422))
+    async def read_user(user_id: UserId) -> Mapping[str, object]:
+        """One account."""
+        return kernel.users.describe(await service.get_by_subject(user_id))
+
+    @router.patch("/{user_id}", response_model=Out, dependencies=[may_write], responses=refusals(404, 409, 413, 422))
+    async def change_user(user_id: UserId, body: AccountState, request: Request) -> Mapping[str, object]:
+        """Shut an account out or let it in again, vouch for its address or not."""
+        account, client = await service.get_by_subject(user_id), kernel.client(request)
+        if body.is_active is not None:
+            account = await service.set_active(account.id, body.is_active, client=client)
+        if body.is_verified is not None:
+            account = await service.change(account.id, values={"is_verified": body.is_verified}, client=client)
+        return kernel.users.describe(account)
+
+    @router.delete("/{user_id}", status_code=204, dependencies=[may_delete], responses=refusals(404, 409, 422))
+    async def delete_user(user_id: UserId, request: Request) -> Response:
+        """Delete an account and whatever hangs on it."""
+        account = await service.get_by_subject(user_id)
+        await service.remove(account.id, client=kernel.client(request))
+        return Response(status_code=204)
+
+    @router.post("/{user_id}/sign-out", status_code=204, dependencies=[may_write], responses=refusals(404, 422))
+    async def sign_out_user(user_id: UserId, request: Request) -> Response:
+        """End every session of an account."""
+        account = await service.get_by_subject(user_id)
+        await service.sign_out(account.id, client=kernel.client(request))
         return Response(status_code=204)
 
     return router

@@ -12,7 +12,7 @@ from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
 from limen.errors import Conflict, EmailTaken, IncorrectLogin, NotFound, Unprocessable, UsernameTaken
-from limen.events import AccountDeleted, AccountUpdated, Registered
+from limen.events import AccountDeleted, AccountUpdated, Registered, SessionsEnded
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
 
@@ -153,9 +153,11 @@ class AccountService:
 
         Raises:
             NotFound: there is none.
+            LastAdmin: nobody active would hold `*` any more.
         """
         async with self.kernel.database.transaction() as connection:
-            entry = await self.kernel.users.remove(connection, user_id)
+            async with self.kernel.administrators.keep_one(connection, user_id):
+                entry = await self.kernel.users.remove(connection, user_id)
             if entry is None:
                 raise NotFound("no such user", user=user_id)
             await self.kernel.revocation_log.append(connection, [entry])
@@ -168,14 +170,30 @@ class AccountService:
 
         Raises:
             NotFound: there is none.
+            LastAdmin: nobody active would hold `*` any more.
         """
         kernel = self.kernel
         async with kernel.database.transaction() as connection:
-            await kernel.users.change_within(connection, user_id, {"is_active": active})
+            async with kernel.administrators.keep_one(connection, user_id):
+                await kernel.users.change_within(connection, user_id, {"is_active": active})
             ended = () if active else await self._shut_out(connection, user_id)
         kernel.revocation_log.apply(ended)
         await self._report_change(user_id, ("is_active",), client)
         return await self.get(user_id)
+
+    async def sign_out(self, user_id: object, *, client: Client = NOWHERE) -> tuple[str, ...]:
+        """End every session of an account, on whatever device; the ids of those that were live.
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        account = await self.get(user_id)
+        ended = await self.kernel.sessions.end_all(user_id, reason="signed_out_by_admin")
+        if ended:
+            now, reason = self.kernel.clock.now(), "signed_out_by_admin"
+            event = SessionsEnded(at=now, subject=account.subject, client=client, session_ids=ended, reason=reason)
+            await self.kernel.events.publish(event)
+        return ended
 
     async def _shut_out(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
         kernel = self.kernel
