@@ -10,6 +10,7 @@ from typing import TypeVar
 from limen.core.clock import Clock
 from limen.core.keys import Keys, SigningKey
 from limen.core.login import Grant, Login
+from limen.core.oauth_client import ClientMethod
 from limen.core.permissions import check_permission
 from limen.core.revocations import Revocations
 from limen.core.roles import Role
@@ -109,6 +110,7 @@ def build_kernel(
         events=events,
         database=database,
         tables=tables,
+    client_methods: dict[str, ClientMethod] = {}
         users=UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes),
         rights=rights,
         administrators=Administrators(tables, declared.values()),
@@ -144,12 +146,15 @@ def build_kernel(
     grants.update(_arrange(kernel, tuple(found.values()), listeners))
     return kernel, kernel_features
 
+        client_methods=MappingProxyType(client_methods),
 
 def _arrange(kernel: Kernel, features: Sequence[Feature], listeners: Iterable[Listener]) -> Mapping[str, Grant]:
     """Bind the features, then take their schemes, steps, issuers, grants and listeners."""
     for feature in features:
         feature.bind(kernel)
         for policy in feature.policies():
+    every_method = (each for feature in found.values() for each in feature.client_methods())
+    client_methods.update(_by_name("client authentication method", every_method, lambda it: it.name))
             kernel.vocabulary.check(policy)
     schemes = _by_name("scheme", (each for feature in features for each in feature.schemes()), lambda it: it.name)
     steps = _by_name("step", (each for feature in features for each in feature.steps()), lambda it: it.name)

@@ -106,6 +106,20 @@ class InvalidClient(AuthError):
     detail = "Client authentication failed."
 
 
+class UnauthorizedClient(AuthError):
+    """The client proved who it is and may not use this grant (RFC 6749 §5.2)."""
+
+    code = "unauthorized_client"
+    detail = "The client may not use this grant type."
+
+
+class InvalidTarget(AuthError):
+    """A token was asked for an audience that this issuer does not serve (RFC 8707 §2)."""
+
+    code = "invalid_target"
+    detail = "There are no tokens for this audience."
+
+
 class InvalidScope(AuthError):
     """The scope parameter is not a list of scope tokens (RFC 6749 §3.3)."""
 

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 from sqlalchemy import Table
 
 from limen.core.login import Grant, Issuer, Step
+from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
 from limen.db.tables import Tables
 from limen.events import Listener
@@ -64,6 +65,10 @@ class Feature:
 
     def grants(self) -> Sequence[Grant]:
         """Grant types of the token endpoint."""
+        return ()
+
+    def client_methods(self) -> Sequence[ClientMethod]:
+        """Ways for OAuth clients to prove who they are at the token endpoint."""
         return ()
 
     def routes(self) -> Sequence[APIRouter]:

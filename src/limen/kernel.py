@@ -10,6 +10,7 @@ from limen.core.client import Client
 from limen.core.clock import Clock
 from limen.core.keys import Keys, derive_key
 from limen.core.login import Grant, Login
+from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
 from limen.core.revocations import Revocations
 from limen.core.roles import Role
@@ -47,6 +48,7 @@ class Kernel:
         scopes: every permission that can be asked for, with its sentence.
         vocabulary: the names that mean something in this app.
         grants: every feature's, by `grant_type`.
+        client_methods: every feature's ways for OAuth clients to prove who they are, by name.
         features: by name, in the order in which they require each other.
         secrets: the root secret's bytes, and those it replaced; ask for `derived_keys`.
         auth_prefix, users_prefix: where limen's routes are mounted.
@@ -76,6 +78,7 @@ class Kernel:
     scopes: Mapping[str, str]
     vocabulary: Vocabulary
     grants: Mapping[str, Grant]
+    client_methods: Mapping[str, ClientMethod]
     features: Mapping[str, object]
     secrets: tuple[bytes, ...] = field(repr=False)
     auth_prefix: str

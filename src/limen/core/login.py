@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from limen.core.client import Client
+from limen.core.oauth_client import ProvenClient
 from limen.core.rights import Held
 from limen.errors import InvalidRequest, InvalidToken
 
@@ -85,12 +86,27 @@ class Issuer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """What came to the token endpoint.
+
+    Attributes:
+        form: its fields, each once.
+        client: from where.
+        oauth_client: the client that proved who it is, if one did.
+    """
+
+    form: Mapping[str, str] = field(repr=False)
+    client: Client
+    oauth_client: ProvenClient | None = None
+
+
 class Grant(Protocol):
     """One `grant_type` of the token endpoint (RFC 6749 §1.3)."""
 
     grant_type: str
 
-    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
+    async def redeem(self, request: TokenRequest) -> Completed:
         """What the client gets for what it shows.
 
         Raises:

@@ -34,7 +34,9 @@ _OAUTH_CODES = frozenset(
         "invalid_request",
         "invalid_client",
         "invalid_grant",
+        "unauthorized_client",
         "unsupported_grant_type",
+        "invalid_target",  # RFC 8707 §2
         "invalid_scope",
         "invalid_token",  # RFC 6750 §3.1, where an OAuth endpoint is itself protected
         "insufficient_scope",

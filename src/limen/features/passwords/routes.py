@@ -7,8 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from limen.core.client import Client
-from limen.core.login import Completed, Pending
+from limen.core.login import Completed, Pending, TokenRequest
 from limen.core.opaque import parse_uuid
 from limen.core.passwords import MAX_BYTES
 from limen.core.principal import Principal
@@ -54,10 +53,13 @@ class PasswordGrant:
     def __init__(self, service: PasswordService) -> None:
         self._service = service
 
-    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
+    async def redeem(self, request: TokenRequest) -> Completed:
+        form = request.form
         if "username" not in form or "password" not in form:
             raise InvalidRequest("username or password is missing")
-        outcome = await self._service.login(form["username"], form["password"], scope=form.get("scope"), client=client)
+        outcome = await self._service.login(
+            form["username"], form["password"], scope=form.get("scope"), client=request.client
+        )
         if isinstance(outcome, Pending):
             raise StepPending(step=outcome.step, ticket=outcome.ticket)
         return outcome

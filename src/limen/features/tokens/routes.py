@@ -1,20 +1,20 @@
 """HTTP of the feature `tokens`: the token endpoint, refresh, revocation, introspection, metadata."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from limen.core.client import Client
-from limen.core.login import Completed
+from limen.core.login import Completed, TokenRequest
+from limen.core.oauth_client import ProvenClient
 from limen.core.policy import permission
-from limen.errors import InvalidClient, InvalidRequest, UnsupportedGrantType
+from limen.errors import InvalidClient, InvalidRequest, UnauthorizedClient, UnsupportedGrantType
 from limen.features.tokens.service import TokenService
+from limen.http.oauth_client import JWT_BEARER, read_client
 from limen.http.openapi import oauth_refusals, refusals
 from limen.http.routing import FormFields, LimenRoute, OAuthRoute, form_schema
+from limen.kernel import Kernel
 
 INTROSPECT = permission("tokens:introspect")
 KEYS_MAX_AGE = 300
@@ -52,11 +52,11 @@ class RefreshGrant:
     def __init__(self, service: TokenService) -> None:
         self._service = service
 
-    async def redeem(self, form: Mapping[str, str], client: Client) -> Completed:
-        token = form.get("refresh_token")
+    async def redeem(self, request: TokenRequest) -> Completed:
+        token = request.form.get("refresh_token")
         if not token:
             raise InvalidRequest("refresh_token is missing")
-        return await self._service.refresh(token, client=client, scope=form.get("scope"))
+        return await self._service.refresh(token, client=request.client, scope=request.form.get("scope"))
 
 
 def routes(service: TokenService) -> Sequence[APIRouter]:
@@ -76,14 +76,17 @@ def _oauth_routes(service: TokenService) -> APIRouter:
     )
     async def token(request: Request, form: FormFields) -> Response:
         """Exchange a grant for tokens (RFC 6749 §3.2)."""
-        check_client(request, form)
+        oauth_client = await _prove_client(kernel, request, form)
         grant_type = form.get("grant_type")
         if not grant_type:
             raise InvalidRequest("grant_type is missing")
         grant = kernel.grants.get(grant_type)
         if grant is None:
             raise UnsupportedGrantType("no feature brings this grant")
-        completed = await grant.redeem(form, kernel.client(request))
+        if oauth_client is not None and grant_type not in oauth_client.grant_types:
+            raise UnauthorizedClient("not among the grant types of this client", client=oauth_client.client_id)
+        asked = TokenRequest(form=form, client=kernel.client(request), oauth_client=oauth_client)
+        completed = await grant.redeem(asked)
         return JSONResponse(dict(completed.body))
 
     @router.post(
@@ -93,8 +96,8 @@ def _oauth_routes(service: TokenService) -> APIRouter:
     )
     async def revoke(request: Request, form: FormFields) -> Response:
         """End the session of a token, whatever it is worth (RFC 7009)."""
-        check_client(request, form)
-        await service.revoke(_token_in(form))
+        oauth_client = await _prove_client(kernel, request, form)
+        await service.revoke(_token_in(form), oauth_client=oauth_client)
         return Response(status_code=200)
 
     @router.post(
@@ -146,8 +149,7 @@ def _metadata_routes(service: TokenService) -> APIRouter:
                 "grant_types_supported": sorted(service.kernel.grants),
                 "response_types_supported": [],
                 "scopes_supported": sorted(service.kernel.scopes),
-                "token_endpoint_auth_methods_supported": ["none"],
-                "revocation_endpoint_auth_methods_supported": ["none"],
+                **_client_methods(service.kernel),
             }
         )
 
@@ -167,27 +169,30 @@ def _metadata_routes(service: TokenService) -> APIRouter:
     return router
 
 
-def check_client(request: Request, form: Mapping[str, str]) -> None:
-    """RFC 6749 §3.2.1: a client that names itself must be known; no client is registered, so none is.
-
-    Swagger UI sends `Basic Og==`, an empty name with an empty secret, for "no client".
+async def _prove_client(kernel: Kernel, request: Request, form: Mapping[str, str]) -> ProvenClient | None:
+    """RFC 6749 §3.2.1: a client that names itself must prove it.
 
     Raises:
-        InvalidClient: a client named itself.
+        InvalidClient: it does not.
     """
-    basic = request.headers.get("authorization", "")
-    if form.get("client_id") or form.get("client_secret") or _names_a_client(basic):
-        raise InvalidClient("an unknown client named itself")
+    presented = read_client(request, form)
+    if presented is None:
+        return None
+    method = kernel.client_methods.get(presented.method)
+    if method is None:
+        raise InvalidClient("no client is known by this method", method=presented.method, client=presented.client_id)
+    return await method.prove(presented)
 
 
-def _names_a_client(authorization: str) -> bool:
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return False
-    try:
-        return base64.b64decode(encoded.strip(), validate=True) != b":"
-    except binascii.Error:
-        return True
+def _client_methods(kernel: Kernel) -> Mapping[str, object]:
+    """RFC 8414 §2: the methods, and the algorithms of signed assertions, which MUST be told where one is taken."""
+    methods = ["none", *sorted(kernel.client_methods)]
+    found: dict[str, object] = {}
+    for endpoint in ("token_endpoint", "revocation_endpoint"):
+        found[f"{endpoint}_auth_methods_supported"] = methods
+        if "private_key_jwt" in methods:
+            found[f"{endpoint}_auth_signing_alg_values_supported"] = ["ES256", "EdDSA", "RS256"]
+    return found
 
 
 def _token_in(form: Mapping[str, str]) -> str:
@@ -206,6 +211,9 @@ _TOKEN_FIELDS = {
     "password": "for `password`",
     "refresh_token": "for `refresh_token`",
     "scope": "space separated; asking for more than is held is dropped",
-    "client_id": "none is needed",
-    "client_secret": "none is needed",
+    "client_id": "of a service account, for `client_credentials`; none is needed else",
+    "client_secret": "the same; or by HTTP Basic",
+    "client_assertion_type": f"`{JWT_BEARER}`, for a signed assertion instead of a secret",
+    "client_assertion": "a JWT (RFC 7523)",
+    "resource": "another audience for the token (RFC 8707), for `client_credentials`",
 }

@@ -1,18 +1,20 @@
 """Hands out token pairs and decides what a refresh token is worth (RFC 6749 §6, RFC 9700 §4.14.2)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from limen.core.client import NOWHERE, Client
 from limen.core.jwt import sign
 from limen.core.keys import SigningKey
 from limen.core.login import Completed, Proof
+from limen.core.oauth_client import ProvenClient
 from limen.core.opaque import RefreshPair, RefreshTokens, parse_uuid
 from limen.core.permissions import format_scope, intersect, parse_scope
 from limen.core.principal import Principal
+from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Carried, Held, carry
+from limen.core.token_pair import SignIn, TokenPair
 from limen.db.sessions import Session
 from limen.errors import AuthError, InvalidGrant
 from limen.events import LoggedIn, RefreshReused, TokensRefreshed
@@ -21,38 +23,6 @@ from limen.http.scheme import Carrier, Presented
 from limen.kernel import Kernel
 
 CARRIER = "token"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn:
-    """What an access token says of the sign-in behind it."""
-
-    subject: str
-    session_id: UUID
-    amr: tuple[str, ...]
-    auth_time: float
-    client_id: str | None
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPair:
-    """What the client gets (RFC 6749 §5.1): `expires_in` in seconds, `scope` as it was granted."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    expires_in: int
-    scope: str
-
-    def body(self) -> dict[str, object]:
-        """The members of the answer."""
-        return {
-            "access_token": self.access_token,
-            "refresh_token": self.refresh_token,
-            "token_type": "bearer",
-            "expires_in": self.expires_in,
-            "scope": self.scope,
-        }
 
 
 class TokenService:
@@ -113,11 +83,46 @@ class TokenService:
         await self.kernel.events.publish(TokensRefreshed(at=now, subject=subject, client=client, session_id=session_id))
         return Completed(body=self._pair(_sign_in(session), carried, pair.successor(), key).body())
 
-    async def revoke(self, token: str) -> None:
-        """End the session that a token belongs to, if it is one of ours and live (RFC 7009 §2.1)."""
-        session_id = await self._session_of(token)
+    async def issue_to_client(
+        self, client: ProvenClient, *, scope: str | None = None, audience: str | None = None
+    ) -> Completed:
+        """An access token for a client that acts for itself: no session, no refresh token (RFC 6749 §4.4.3).
+
+        Args:
+            scope: narrows it; what the client does not hold drops out.
+            audience: instead of this app's own.
+
+        Raises:
+            InvalidScope: the scope is malformed.
+        """
+        carried = carry(client.held, self.kernel.roles, scope=scope)
+        own = {"sub": client.subject, "client_id": client.client_id, "epoch": client.held.epoch}
+        own |= {} if audience is None else {"aud": audience}
+        body = {
+            "access_token": self._access_token(own, carried, await self.kernel.keys.signing_key()),
+            "token_type": "bearer",
+            "expires_in": self._lifetime,
+            "scope": format_scope(carried.permissions),
+        }
+        return Completed(body=body)
+
+    async def revoke(self, token: str, *, oauth_client: ProvenClient | None = None) -> None:
+        """Take back a token of ours: its session ends, or it alone where it belongs to none (RFC 7009 §2.1).
+
+        A client that proved who it is takes back only what was issued to it.
+        """
+        pair = self._pair_in(token)
+        if pair is not None and oauth_client is None:
+            await self.kernel.sessions.end(pair.session_id, reason="revoked")
+            return
+        principal = await self._principal_of(token)
+        if principal is None or (oauth_client is not None and principal.client_id != oauth_client.client_id):
+            return
+        session_id = parse_uuid(principal.session_id or "")
         if session_id is not None:
             await self.kernel.sessions.end(session_id, reason="revoked")
+        elif principal.credential == "access_token" and principal.issuer == self.kernel.settings.issuer:
+            await self._revoke_alone(principal)
 
     async def introspect(self, token: str) -> Mapping[str, object]:
         """What a token is worth now (RFC 7662 §2.2); `{"active": False}` for anything that is worth nothing.
@@ -169,46 +174,56 @@ class TokenService:
         raise InvalidGrant("refresh token replayed", session=session.id, generation=pair.generation)
 
     def _pair(self, sign_in: SignIn, carried: Carried, refresh: RefreshPair, key: SigningKey) -> TokenPair:
-        lifetime = int(self.kernel.settings.access_token_expire_minutes * 60)
         return TokenPair(
-            access_token=self._access_token(sign_in, carried, lifetime, key),
+            access_token=self._access_token(sign_in.claims(), carried, key),
             refresh_token=self.refresh_tokens.sign(refresh),
-            expires_in=lifetime,
+            expires_in=self._lifetime,
             scope=format_scope(carried.permissions),
         )
 
-    def _access_token(self, sign_in: SignIn, carried: Carried, lifetime: int, key: SigningKey) -> str:
-        """RFC 9068 §2.2, with the sign-in's session (`sid`) and the version of the user's rights (`epoch`)."""
+    @property
+    def _lifetime(self) -> int:
+        return int(self.kernel.settings.access_token_expire_minutes * 60)
+
+    def _access_token(self, own: Mapping[str, object], carried: Carried, key: SigningKey) -> str:
+        """RFC 9068 §2.2; `own` says whose it is."""
         settings = self.kernel.settings
         now = int(self.kernel.clock.time())
         claims: dict[str, object] = {
             "iss": settings.issuer,
-            "sub": sign_in.subject,
             "aud": settings.expected_audience,
             "iat": now,
-            "exp": now + lifetime,
+            "exp": now + self._lifetime,
             "jti": uuid4().hex,
-            "sid": str(sign_in.session_id),
             "scope": format_scope(carried.permissions),
             "roles": sorted(carried.roles),
-            "auth_time": int(sign_in.auth_time),
-            "amr": list(sign_in.amr),
-            "epoch": sign_in.epoch,
+            **own,
         }
-        if sign_in.client_id is not None:
-            claims["client_id"] = sign_in.client_id
         return sign(claims, key=key)
 
-    async def _session_of(self, token: str) -> UUID | None:
+    async def _revoke_alone(self, principal: Principal) -> None:
+        if principal.credential_id is None:
+            return
+        kernel = self.kernel
+        expires_at = principal.expires_at + kernel.settings.clock_leeway_seconds
+        entry = Revocation(kind=Revoked.CREDENTIAL, target=principal.credential_id, expires_at=expires_at)
+        async with kernel.database.transaction() as connection:
+            await kernel.revocation_log.append(connection, [entry])
+        kernel.revocation_log.apply([entry])
+
+    def _pair_in(self, token: str) -> RefreshPair | None:
         try:
-            if token.startswith("lmr_"):
-                return self.refresh_tokens.read(token).session_id
-            principal = await self.authenticator.prove(Presented(Carrier.BEARER, token))
+            return self.refresh_tokens.read(token)
+        except InvalidGrant:
+            return None
+
+    async def _principal_of(self, token: str) -> Principal | None:
+        try:
+            return await self.authenticator.prove(Presented(Carrier.BEARER, token))
         except AuthError as error:
             if error.status >= 500:
                 raise
             return None
-        return parse_uuid(principal.session_id or "")
 
     async def _introspect_refresh(self, token: str) -> Mapping[str, object]:
         pair = self.refresh_tokens.read(token)
