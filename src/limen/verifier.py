@@ -61,7 +61,8 @@ class Verifier:
         self._clock = clock or SystemClock()
         self.trusted = _trusted(issuer, audience=audience, jwks_url=jwks_url)
         self._issuer = IssuerTokens(self.trusted, clock=self._clock, leeway=clock_leeway_seconds)
-        self.revocations = Revocations(deaf_after=inf if redis_url is None else revocation_deaf_seconds)
+        deaf_after = inf if redis_url is None else revocation_deaf_seconds
+        self.revocations = Revocations(deaf_after=deaf_after, issuer=self.trusted.issuer)
         self.revocations.subscribe(self._issuer.keys.hear)
         self._follower: FeedFollower | None = None
         look_seconds = min(LOOK_SECONDS, revocation_deaf_seconds / 3)

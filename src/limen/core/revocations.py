@@ -57,11 +57,13 @@ class Revocations:
         revision: grows whenever something new is taken back.
     """
 
-    def __init__(self, *, deaf_after: float) -> None:
+    def __init__(self, *, deaf_after: float, issuer: str | None = None) -> None:
         """
         Args:
             deaf_after: seconds without word from the log after which nothing is vouched for any more.
+            issuer: whose log it is; its subjects are no one's namesakes. None: everyone's.
         """
+        self._issuer = issuer
         self._deaf_after = deaf_after
         self.heard_at = float("-inf")
         self._live: dict[Revoked, dict[str, tuple[int, float]]] = {kind: {} for kind in Revoked}
@@ -105,6 +107,8 @@ class Revocations:
 
     def covers(self, principal: Principal) -> bool:
         """Whether this principal's credential has been taken back."""
+        if self._issuer is not None and principal.issuer != self._issuer:
+            return False
         live = self._live
         if principal.session_id is not None and principal.session_id in live[Revoked.SESSION]:
             return True
