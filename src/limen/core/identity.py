@@ -44,7 +44,9 @@ def canonical_email(typed: str) -> str | None:
     from email_validator import EmailNotValidError, validate_email  # 60 ms that a token check never needs
 
     try:
-        parts = validate_email(typed, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False)
+        parts = validate_email(
+            typed, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False, strict=True
+        )
     except EmailNotValidError:
         return None
     return f"{parts.local_part.lower()}@{(parts.ascii_domain or parts.domain).lower()}"
