@@ -7,13 +7,13 @@ from typing import Self
 
 import anyio
 from sqlalchemy import Engine, Executable, Table, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from limen.db.engine import create_engine
 from limen.db.sqlite_lane import Rows, SqliteLane
-from limen.errors import ConfigurationError, Unavailable
+from limen.errors import ConfigurationError, Unavailable, Unprocessable
 
 _DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
 
@@ -155,13 +155,20 @@ def outages() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise UniqueViolation(str(error.orig)) from None
+        raise UniqueViolation(_constraint_in(str(error.orig))) from None
     except _DOWN as error:
         raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
+    except (DataError, OverflowError) as error:  # too long, too big, a NUL: what models did not limit
+        raise Unprocessable(f"a value that the database cannot hold: {type(error).__name__}") from None
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
         raise
+
+
+def _constraint_in(words: str) -> str:
+    """What a driver says of a violated constraint, without PostgreSQL's quotation of the row: people choose that."""
+    return words.partition(")=(")[0].partition("Failing row contains")[0]
 
 
 async def _probe(connection: AsyncConnection, table: Table) -> None:
