@@ -199,11 +199,14 @@ def _administration(service: AccountService, profile: type[BaseModel] | None) ->
 
 
 def _with(model: type[M], profile: type[BaseModel] | None) -> type[M]:
-    """The model and the app's own fields."""
-    return model if profile is None else create_model(model.__name__, __base__=(model, cast("type[M]", profile)))
+    """The model and the app's own fields; the model is the last base, whose config decides about unknown fields."""
+    return model if profile is None else create_model(model.__name__, __base__=(cast("type[M]", profile), model))
 
 
 def _all_optional(model: type[BaseModel]) -> type[BaseModel]:
-    """The same fields, none required: what is not sent is not changed."""
-    fields = {name: (field.annotation, None) for name, field in model.model_fields.items()}
-    return create_model(f"{model.__name__}Change", **fields)  # type: ignore[call-overload,no-any-return]  # pydantic's own signature is Any
+    """The same fields with the same limits, none required: what is not sent is not changed."""
+    fields = {
+        name: (Annotated[field.annotation, *field.metadata, Field()], None)
+        for name, field in model.model_fields.items()
+    }
+    return create_model(f"{model.__name__}Change", __base__=model, **fields)  # type: ignore[call-overload,no-any-return]  # pydantic's own signature is Any
