@@ -1,10 +1,12 @@
-"""Fixtures of the behaviour tests: every one runs on both databases, and where it signs in, with every carrier."""
+"""Fixtures of the behaviour tests: every one runs on both databases."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine
@@ -14,6 +16,7 @@ from tests.servers.postgres import PostgresServer
 from limen import Auth
 
 OpenApp = Callable[..., Any]
+NewDatabase = Callable[..., str]
 
 
 def create_default_tables(url: str) -> None:
@@ -41,31 +44,51 @@ def postgres_template(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database of this test's own with limen's own tables; once on SQLite and once on PostgreSQL."""
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
+    """Makes databases for this test alone, `with_tables` of limen's own; once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
-        shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "limen.db")
-        yield f"sqlite+aiosqlite:///{tmp_path}/limen.db"
+        yield partial(new_sqlite_file, tmp_path, request)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database(request.getfixturevalue("postgres_template"))
-    yield url
-    server.drop_database(url)
+    made: list[str] = []
+
+    def new_postgres_database(*, with_tables: bool) -> str:
+        made.append(server.create_database(request.getfixturevalue("postgres_template") if with_tables else None))
+        return made[-1]
+
+    yield new_postgres_database
+    for url in made:
+        server.drop_database(url)
 
 
-@pytest.fixture(params=["bearer"])
-def carrier(request: pytest.FixtureRequest) -> str:
-    """How a signed-in browser shows who it is."""
-    return str(request.param)
+def new_sqlite_file(folder: Path, request: pytest.FixtureRequest, *, with_tables: bool) -> str:
+    """The URL of a new SQLite file in this folder."""
+    path = folder / f"{uuid4().hex}.db"
+    if with_tables:
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite+aiosqlite:///{path}"
 
 
 @pytest.fixture
-async def opened(database_url: str, carrier: str) -> AsyncIterator[OpenApp]:
-    """Opens an app on this test's database: `mini = await opened(features=[…])`."""
+def database_url(new_database: NewDatabase) -> str:
+    """The URL of a database of this test's own with limen's own tables."""
+    return new_database(with_tables=True)
+
+
+@pytest.fixture
+def carrier() -> str:
+    """How a signed-in browser shows who it is; `both_carriers` runs a test with each."""
+    return "bearer"
+
+
+@pytest.fixture
+async def opened(new_database: NewDatabase, database_url: str, carrier: str) -> AsyncIterator[OpenApp]:
+    """Opens an app on this test's database, and one with a user model of its own on a new one."""
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> MiniApp:
-            return await stack.enter_async_context(open_app(database_url, carrier=carrier, **options))
+            url = new_database(with_tables=False) if "user" in options else database_url
+            return await stack.enter_async_context(open_app(url, carrier=carrier, **options))
 
         yield open_one
 

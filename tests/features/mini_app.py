@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 
 from limen import Accounts, Auth, AuthSettings, Feature, Passwords, Role, Roles, Sessions, Tokens
@@ -23,6 +24,9 @@ ROLES = (
 )
 
 E = TypeVar("E", bound=Event)
+
+both_carriers = pytest.mark.parametrize("carrier", ["bearer", "cookie"])
+"""Marks what must hold however a session is carried."""
 Routes = Callable[[FastAPI, Auth[Any]], None]
 
 
@@ -90,7 +94,8 @@ class Browser:
         self, username: str = "alice@example.com", password: str = PASSWORD, *, scope: str | None = None
     ) -> Any:
         form = {"username": username, "password": password, **({} if scope is None else {"scope": scope})}
-        return self.keep(await self.client.post("/auth/login", data=form))
+        path = "/auth/login?deliver=cookie" if self.carrier == "cookie" else "/auth/login"
+        return self.keep(await self.client.post(path, data=form))
 
     async def refresh(self, token: str | None = None) -> Any:
         """Rotate: one's own refresh token, or a given one whose successor is not kept."""
@@ -123,7 +128,9 @@ class Browser:
         return await self.request("DELETE", path, **options)
 
     def credentials(self) -> Mapping[str, str]:
-        """What it shows with every request."""
+        """What it shows with every request, beside the cookies that show themselves."""
+        if self.carrier == "cookie":
+            return {"Sec-Fetch-Site": "same-origin"}
         token = self.tokens.get("access_token")
         return {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -133,10 +140,10 @@ class Browser:
             self.tokens = answer.json()
         return answer
 
-    def forget(self) -> None:
-        """Close the tab and lose everything."""
-        self.tokens = {}
-        self.client.cookies.clear()
+    def take(self, other: "Browser") -> None:
+        """Show what another browser shows, as a thief of it would."""
+        self.tokens = dict(other.tokens)
+        self.client.cookies.update(other.client.cookies)
 
     @property
     def access_token(self) -> str:

@@ -45,26 +45,24 @@ async def test_the_access_token_is_what_rfc_9068_says(mini):
     assert claims["sid"]
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
+async def test_one_person_signs_in_under_every_spelling_of_a_name(mini):
+    await mini.account("Alice.Smith@Bücher.example", username="ASmith")
+    for typed in (
         "Alice.Smith@BÜCHER.example",
         "alice.smith@bücher.example",
         "alice.smith@xn--bcher-kva.example",
         "ASmith",
         "asmith",
-    ]
-    + [" alice.smith@bücher.example ", "\tasmith\n"],
-)
-async def test_one_person_signs_in_under_every_spelling_of_a_name(mini, typed):
-    await mini.account("Alice.Smith@Bücher.example", username="ASmith")
-    assert (await mini.visitor().login(typed)).status_code == 200
+        " alice.smith@bücher.example ",
+        "\tasmith\n",
+    ):
+        assert (await mini.visitor().login(typed)).status_code == 200, typed
 
 
-@pytest.mark.parametrize("typed", ["álice@example.com", "ａlice@example.com", "alice@exаmple.com", "aıice@example.com"])
-async def test_a_look_alike_of_a_name_is_somebody_else(mini, typed):
+async def test_a_look_alike_of_a_name_is_somebody_else(mini):
     await mini.account("alice@example.com", username="alice")
-    refused(await mini.visitor().login(typed), 401, "invalid_credentials")
+    for typed in ("\u00e1lice@example.com", "\uff41lice@example.com", "alice@ex\u0430mple.com", "al\u0131ce"):
+        refused(await mini.visitor().login(typed), 401, "invalid_credentials")
 
 
 async def test_every_failing_login_answers_the_same(mini):

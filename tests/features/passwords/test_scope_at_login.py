@@ -84,7 +84,7 @@ async def test_a_refresh_keeps_what_the_sign_in_was_narrowed_to(mini):
 
 async def test_rights_that_come_later_do_not_widen_a_narrowed_sign_in(mini):
     alice = await mini.signed_in(scope="items:read")
-    await mini.auth[Roles].assign(alice.account.id, roles=["admin"])
+    await mini.auth[Roles].assign_as_operator(alice.account.id, roles=["admin"])
     assert (await alice.refresh()).json()["scope"] == "items:read"
 
 
