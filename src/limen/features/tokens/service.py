@@ -121,7 +121,7 @@ class TokenService:
         session_id = parse_uuid(principal.session_id or "")
         if session_id is not None:
             await self.kernel.sessions.end(session_id, reason="revoked")
-        elif principal.credential == "access_token" and principal.issuer == self.kernel.settings.issuer:
+        elif principal.credential == "access_token":
             await self._revoke_alone(principal)
 
     async def introspect(self, token: str) -> Mapping[str, object]:
@@ -150,8 +150,8 @@ class TokenService:
         if held is None:
             account = None if user_id is None else await self.kernel.users.find(user_id)
             held = account.held if account else None
-        if held is None or not held.is_active:
-            raise InvalidGrant("the user is gone or disabled", subject=proof.subject)
+        if held is None or not held.may_sign_in:
+            raise InvalidGrant("the user is gone, disabled or a service", subject=proof.subject)
         return user_id, held
 
     async def _rotated_before(self, pair: RefreshPair, client: Client) -> Session:
@@ -218,12 +218,14 @@ class TokenService:
             return None
 
     async def _principal_of(self, token: str) -> Principal | None:
+        """Who a token of ours proves; a trusted issuer's is not ours to take back, whatever `sid` it says."""
         try:
-            return await self.authenticator.prove(Presented(Carrier.BEARER, token))
+            principal = await self.authenticator.prove(Presented(Carrier.BEARER, token))
         except AuthError as error:
             if error.status >= 500:
                 raise
             return None
+        return principal if principal.issuer == self.kernel.settings.issuer else None
 
     async def _introspect_refresh(self, token: str) -> Mapping[str, object]:
         pair = self.refresh_tokens.read(token)
