@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import PASSWORD, Limen
 
 from limen import Auth, Passwords
+from limen.db.migrate import newest_revision
 from limen.errors import IncorrectLogin
 
 OTHER_PASSWORD = "quite another pass phrase"
@@ -19,7 +20,7 @@ OTHER_PASSWORD = "quite another pass phrase"
 def migrated(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app with its tables, which every command here is about."""
     done = limen("migrate", "--app", app_name, "--json")
-    assert json.loads(done.stdout) == {"before": None, "after": "0001", "changed": True}
+    assert json.loads(done.stdout) == {"before": None, "after": newest_revision(), "changed": True}
     monkeypatch.setenv("LIMEN_APP", app_name)
 
 
