@@ -1,21 +1,23 @@
 """`Auth`: composes features into one checked, frozen object, and installs it on an app."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Literal, Self, TypeVar, cast
 
 from fastapi import FastAPI
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typing_extensions import TypeVar as TypeVarWithDefault
 
+from limen.authorization import Authorization
 from limen.composition import build_kernel
 from limen.core.clock import Clock, SystemClock
+from limen.core.object_rules import ObjectRules
 from limen.core.principal import Principal
 from limen.core.roles import Role
-from limen.core.rules import PolicyLike, as_policy, authenticated
+from limen.core.rules import authenticated
 from limen.db.accounts import UserStore
 from limen.db.database import Database
 from limen.db.users import User, UserMixin
@@ -27,6 +29,7 @@ from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
 from limen.http.installation import install_guards
 from limen.http.inventory import check_unique
+from limen.http.route_map import Declared, MappedRoute, check_all_decided, route_map
 from limen.http.routing import WELL_KNOWN, LimenRouter
 from limen.settings import AuthSettings
 from limen.verifier import Verifier
@@ -37,7 +40,7 @@ U = TypeVarWithDefault("U", bound=UserMixin, default=User)
 F = TypeVar("F", bound=Feature)
 
 
-class Auth(Generic[U]):
+class Auth(Authorization, Generic[U]):
     """Authentication and authorization of one app: `Auth()` is enough to begin with.
 
     Args:
@@ -92,35 +95,35 @@ class Auth(Generic[U]):
             listeners=listeners,
             prefixes=(auth_prefix, users_prefix),
         )
+        self.object_rules = ObjectRules(self._clock)
+        self._app: FastAPI | None = None
+        self._own_endpoints: tuple[object, ...] = ()
+        self._must_decide_all = False
         guard_of = self.kernel.authenticator, self._clock, self._load
         self.current_user: UserGuard[U] = UserGuard(*guard_of)
         self.optional_user: OptionalUserGuard[U] = OptionalUserGuard(*guard_of)
         self.current_principal: PrincipalGuard = self.require(authenticated())
 
-    def require(self, policy: PolicyLike) -> PrincipalGuard:
-        """A dependency that lets in whom the policy allows: `Depends(auth.require("items:write"))`.
-
-        Args:
-            policy: a permission, a policy such as `role("admin") & fresh(minutes=10)`, or a function of the principal.
-
-        Raises:
-            ConfigurationError: it is none of these.
-        """
-        return PrincipalGuard(self.kernel.authenticator, self._clock, as_policy(policy))
-
-    def install(self, app: FastAPI) -> None:
+    def install(self, app: FastAPI, *, default: Literal["allow", "deny"] = "allow") -> None:
         """Add limen's routes, error answers, OpenAPI and lifespan to the app; call it once.
 
+        Args:
+            default: what becomes of a route that is neither guarded nor marked `@auth.public`: it is open, or with
+                `deny` the app does not start; routes that are added later are looked at when the app starts.
+
         Raises:
-            ConfigurationError: called twice, or a route of the app's is in the way.
+            ConfigurationError: called twice, a route of the app's is in the way, or one is undecided.
         """
         router = LimenRouter(lifespan=self._lifespan)
-        for feature in self.features.values():
-            for part in feature.routes():
-                router.include_router(part)
+        parts = [part for feature in self.features.values() for part in feature.routes()]
+        for part in parts:
+            router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
         app.include_router(router)
-        check_unique(app)
+        self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
+        self._app = app
+        self._must_decide_all = default == "deny"
+        self._check_routes(app)
         install_guards(app, self.kernel.authenticator, connections=self.kernel.open_connections)
 
     def __getitem__(self, feature: type[F]) -> F:
@@ -130,6 +133,16 @@ class Auth(Generic[U]):
             LookupError: it is not part of this `Auth`.
         """
         return self.kernel.service(feature)
+
+    def routes(self) -> tuple[MappedRoute, ...]:
+        """The route map: every HTTP and WebSocket route of the app, mounted apps included, and who comes in.
+
+        Raises:
+            ConfigurationError: there is no app: `install` was not called.
+        """
+        if self._app is None:
+            raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
+        return route_map(self._app, self.kernel.authenticator.schemes, own=self._own_endpoints)
 
     def tables(self) -> tuple[Table, ...]:
         """Every table that this `Auth` stands on, the user's first; all are in the user model's metadata."""
@@ -170,9 +183,22 @@ class Auth(Generic[U]):
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        check_unique(app)
+        for declared in self._check_routes(app):
+            for guard, _ in declared.object_guards:
+                guard.check_rules()
         async with self:
             yield
+
+    def _check_routes(self, app: FastAPI) -> Iterator[Declared]:
+        check_unique(app)
+        routes = self.routes()
+        found = [route.declared for route in routes if route.declared is not None]
+        for guard, policy in (pair for declared in found for pair in declared.guards):
+            if guard.authenticator is self.kernel.authenticator:  # with what `Security(…, scopes=[…])` adds
+                self.kernel.vocabulary.check(policy)
+        if self._must_decide_all:
+            check_all_decided(routes)
+        return iter(found)
 
     def _check_features(self) -> None:
         for finding in (finding for feature in self.features.values() for finding in feature.checks()):

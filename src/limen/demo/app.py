@@ -6,7 +6,6 @@ from fastapi import Depends, FastAPI, Path, WebSocket
 
 from limen import Auth, Principal, Role, authenticated, role
 from limen.demo.items import Item, ItemIn, Items
-from limen.errors import Forbidden, NotFound
 from limen.http.openapi import refusals
 from limen.http.responses import answer_all_as_problems
 
@@ -30,30 +29,48 @@ auth = Auth(
     },
 )
 app = FastAPI(title="limen demo", description="Sign in with **Authorize**, then try the routes.")
-auth.install(app)
+auth.install(app, default="deny")
 answer_all_as_problems(app)
 
 items = Items()
 ItemId = Annotated[int, Path(ge=1, le=2**53)]
 Reader = Annotated[Principal, Depends(auth.require("items:read"))]
 Writer = Annotated[Principal, Depends(auth.require("items:write"))]
-Deleter = Annotated[Principal, Depends(auth.require("items:delete"))]
 Anyone = Annotated[Principal, Depends(auth.require(authenticated()))]
 
 
+@auth.policy("items:read", "items:delete")
+def owner(principal: Principal, item: Item) -> bool:
+    """These permissions count on one's own items; the wider `items` counts on all."""
+    return item.owner_id == principal.subject
+
+
+def find_item(item_id: ItemId) -> Item | None:
+    """The item of the path."""
+    return items.get(item_id)
+
+
+# The list shows every item to its readers, so a refusal may say that one exists.
+Readable = Annotated[Item, Depends(auth.require("items:read", on=find_item, visible_to="items:read"))]
+Deletable = Annotated[Item, Depends(auth.require("items:delete", on=find_item, visible_to="items:read"))]
+
+
 @app.get("/")
+@auth.public
 async def home() -> dict[str, str]:
     """Where to go from here."""
     return {"name": "limen demo", "docs": "/docs"}
 
 
 @app.get("/public")
+@auth.public
 async def public() -> dict[str, str]:
     """Open to everyone."""
     return {"message": "Everyone may read this."}
 
 
 @app.get("/health")
+@auth.public
 async def health() -> dict[str, str]:
     """Whether the process serves."""
     return {"status": "ok"}
@@ -72,15 +89,15 @@ async def add_item(item: ItemIn, writer: Writer) -> Item:
 
 
 @app.get("/items/{item_id}", responses=refusals(404, 422))
-async def read_item(item_id: ItemId, reader: Reader) -> Item:
+async def read_item(item: Readable) -> Item:
     """One item, for its owner and for whoever holds `items:*`."""
-    return _own_item(item_id, reader)
+    return item
 
 
 @app.delete("/items/{item_id}", status_code=204, responses=refusals(404, 422))
-async def delete_item(item_id: ItemId, deleter: Deleter) -> None:
+async def delete_item(item: Deletable) -> None:
     """Delete an item of one's own, or any with `items:*`."""
-    items.remove(_own_item(item_id, deleter).id)
+    items.remove(item.id)
 
 
 @app.get("/admin", dependencies=[Depends(auth.require(role("admin")))])
@@ -95,12 +112,3 @@ async def ws(websocket: WebSocket, principal: Anyone) -> None:
     await websocket.accept()
     await websocket.send_json({"sub": principal.subject})
     await websocket.close()
-
-
-def _own_item(item_id: int, principal: Principal) -> Item:
-    item = items.get(item_id)
-    if item is None:
-        raise NotFound("no such item", item=item_id)
-    if item.owner_id != principal.subject and not principal.can("items:*"):
-        raise Forbidden("another's item", item=item_id)
-    return item

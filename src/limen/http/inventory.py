@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 from limen.core.policy import Policy
 from limen.errors import ConfigurationError
 from limen.http.guards import Guard
+from limen.http.object_guard import ObjectGuard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +45,34 @@ def _routes(app: FastAPI) -> Iterator[GuardedRoute]:
         dependant = getattr(context, "dependant", None)
         if not isinstance(dependant, Dependant) or context.path is None:
             continue
-        found = list(_guards(dependant, ()))
+        found = tuple(guards_of(dependant))
         yield GuardedRoute(
             path=context.path_format or context.path,
             methods=tuple(sorted(context.methods or ("WEBSOCKET",))),
             guards=tuple(guard for guard, _ in found),
-            policies=tuple(guard.with_scopes(list(scopes)) for guard, scopes in found),
+            policies=tuple(policy for _, policy in found),
         )
 
 
-def _guards(dependant: Dependant, scopes: tuple[str, ...]) -> Iterator[tuple[Guard, tuple[str, ...]]]:
-    for sub in dependant.dependencies:
-        asked = (*scopes, *(sub.own_oauth_scopes or ()))
-        call: object = sub.call
+def guards_of(dependant: Dependant) -> Iterator[tuple[Guard, Policy]]:
+    """The guards before an endpoint, each with what it asks there: its policy and the scopes of `Security`."""
+    for call, _, scopes in _dependencies(dependant, ()):
         if isinstance(call, Guard):
-            yield call, tuple(dict.fromkeys(asked))
-        yield from _guards(sub, asked)
+            yield call, call.with_scopes(list(scopes))
+
+
+def object_guards_of(dependant: Dependant) -> Iterator[tuple[ObjectGuard, Dependant]]:
+    """The guards over objects before an endpoint, each with its place in FastAPI's tree."""
+    for call, sub, _ in _dependencies(dependant, ()):
+        if isinstance(call, ObjectGuard):
+            yield call, sub
+
+
+def _dependencies(dependant: Dependant, scopes: tuple[str, ...]) -> Iterator[tuple[object, Dependant, tuple[str, ...]]]:
+    for sub in dependant.dependencies:
+        asked = tuple(dict.fromkeys((*scopes, *(sub.own_oauth_scopes or ()))))
+        yield sub.call, sub, asked
+        yield from _dependencies(sub, asked)
 
 
 def check_unique(app: FastAPI) -> None:
