@@ -1,5 +1,6 @@
 """`Verifier`: another service verifies an issuer's tokens with no database, no user table and no secret."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
@@ -8,6 +9,7 @@ from typing import Self
 from fastapi import APIRouter, FastAPI
 
 from limen.core.clock import Clock, SystemClock
+from limen.core.discovery import is_exposed
 from limen.core.revocations import Revocations
 from limen.core.rules import PolicyLike, as_policy, authenticated
 from limen.errors import ConfigurationError
@@ -21,6 +23,8 @@ from limen.http.guards import PrincipalGuard
 from limen.http.installation import install_guards
 from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
+
+_log = logging.getLogger("limen.trusted_issuers")
 
 
 class Verifier:
@@ -105,6 +109,8 @@ class Verifier:
         `install` does this by the app's lifespan. An issuer or a Redis that does not answer does not keep the app from
         starting: until they do, credentials are answered with 503.
         """
+        if is_exposed(self.trusted.keys_from):
+            _log.warning("%s is fetched by plain http: use https", self.trusted.keys_from)
         await self._issuer.keys.start()
         if self._follower is not None:
             await self._follower.start()

@@ -52,6 +52,16 @@ def test_a_verifier_is_installed_once() -> None:
         verifier.install(FastAPI())
 
 
+@pytest.mark.parametrize(("issuer", "warnings"), [("http://10.255.255.1/auth", 1), ("http://127.0.0.1:9/auth", 0)])
+async def test_plain_http_to_another_machine_is_warned_of(
+    caplog: pytest.LogCaptureFixture, issuer: str, warnings: int
+) -> None:
+    async with Verifier(issuer):
+        assert [record.message for record in caplog.records].count(
+            f"{issuer} is fetched by plain http: use https"
+        ) == warnings
+
+
 async def test_openapi_says_what_the_guards_ask(service: Service, issuer: KeyServer) -> None:
     document = service.app.openapi()
     operation = document["paths"]["/items"]["get"]

@@ -44,7 +44,7 @@ class TrustedIssuers(Feature):
         return (TrustedIssuerBearer(self.accepted),)
 
     def checks(self) -> Sequence[Finding]:
-        urls = [each.jwks_url or each.issuer for each in self.trusted]
+        urls = [each.keys_from for each in self.trusted]
         return [
             Finding(id="limen.W010", sentence=f"{url} is fetched by plain http: use https")
             for url in urls

@@ -75,6 +75,11 @@ class TrustedIssuer:
                 "another issuer is never verified with a shared secret"
             )
 
+    @property
+    def keys_from(self) -> str:
+        """The URL on whose word the keys are believed."""
+        return self.jwks_url or self.issuer
+
     def expected(self, *, leeway: int) -> Expected:
         """What its tokens must say."""
         audience = self.issuer if self.audience is None else self.audience
