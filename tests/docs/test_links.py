@@ -1,7 +1,11 @@
 """Every link within the repository leads somewhere, and every page is led to."""
 
+import re
+
 import pytest
 from tests.docs.pages import ROOT, Page, pages, read_page
+
+_PATH = re.compile(r"`((?:src|tests|docs|examples|benchmarks)/[\w./-]+)`")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path.relative_to(ROOT)))
@@ -10,6 +14,12 @@ def test_links_lead_somewhere(page: Page) -> None:
         f"{page.path.relative_to(ROOT)}:{line}: {target}" for line, target in page.links() if not leads(page, target)
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.path.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page: Page) -> None:
+    named = [(line, path) for line, text in page.prose for path in _PATH.findall(text)]
+    assert [f"line {line}: {path}" for line, path in named if not (ROOT / path).exists()] == []
 
 
 def leads(page: Page, target: str) -> bool:

@@ -58,7 +58,7 @@ def answers(url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("script", list(scripts()), ids=lambda script: script[0].place)
+@pytest.mark.parametrize("script", sorted(scripts(), key=len, reverse=True), ids=lambda script: script[0].place)
 def test_commands_say_what_the_page_shows(script: Script, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     is_demo = script[0].marked(DEMO) is not None
     port = request.getfixturevalue("demo_port") if is_demo else free_port()
