@@ -60,13 +60,13 @@ class Authorization:
         Raises:
             ConfigurationError: it is none of these, or names what nobody declared.
         """
+        if on is not None and not isinstance(policy, str):
+            raise ConfigurationError(f"auth.require({policy}, on=…): rules over objects are asked by a permission.")
         asked = as_policy(policy)
         self.kernel.vocabulary.check(asked)
         guard = PrincipalGuard(self.kernel.authenticator, self.kernel.clock, asked)
-        if on is None:
+        if on is None or not isinstance(policy, str):
             return guard
-        if not isinstance(policy, str):
-            raise ConfigurationError(f"auth.require({policy}, on=…): rules over objects are asked by a permission.")
         visible = None if visible_to is None else as_policy(visible_to)
         if visible is not None:
             self.kernel.vocabulary.check(visible)

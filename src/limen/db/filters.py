@@ -1,15 +1,17 @@
 """A rule over objects as a condition of SQL: the same function, asked with the class instead of an object.
 
 What such a function may do with an attribute is what Python and SQL agree on: `==`, `!=`, `<`, `<=`, `>`, `>=`, and `&`
-and `|` between comparisons. The rest (`and`, `or`, `not`, `in`, `LIKE`, relationships) would be silently another
+and `|` between comparisons. The rest (`and`, `or`, `not`, `in`, `is`, `LIKE`, relationships) would be silently another
 condition, so it is refused, and the rule is given its condition by `where=`. NULL is None: `!=` finds it, as in Python.
 """
 
+import dis
 import inspect
 from collections.abc import Callable
+from types import CodeType
 from typing import NoReturn, cast
 
-from sqlalchemy import ColumnElement, false, or_, true
+from sqlalchemy import Boolean, ColumnElement, false, or_, true
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.inspection import inspect as inspect_model
 from sqlalchemy.orm import QueryableAttribute, RelationshipProperty
@@ -50,11 +52,19 @@ def _condition_of(rule: ObjectRule, principal: Principal, model: type) -> Column
             f"{rule}: {model.__name__} is not mapped to a table, so no list of it can be filtered."
         )
     try:
-        return _as_condition(rule, rule.function(principal, _Attributes(model)))
+        return _asked_with_the_class(rule, principal, model)
     except (NotOneCondition, ArgumentError, AttributeError, TypeError) as error:
         raise ConfigurationError(
             f"{rule} cannot be one condition of SQL ({error}): give it one, @auth.policy(…, where=…)."
         ) from error
+
+
+def _asked_with_the_class(rule: ObjectRule, principal: Principal, model: type) -> ColumnElement[bool]:
+    _check_identity(rule.function)
+    outcome = _as_condition(rule, rule.function(principal, _Attributes(model)))
+    if not isinstance(outcome.type, Boolean):
+        raise NotOneCondition(f"it answers with a {outcome.type}")
+    return outcome
 
 
 def _as_condition(rule: ObjectRule, outcome: object) -> ColumnElement[bool]:
@@ -69,11 +79,23 @@ def _as_condition(rule: ObjectRule, outcome: object) -> ColumnElement[bool]:
     return element
 
 
+def _check_identity(function: object) -> None:
+    """`is None` asks for the object itself, and the stand-in for a column is never None."""
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    for instruction in dis.get_instructions(code) if isinstance(code, CodeType) else ():
+        if instruction.opname == "IS_OP" or instruction.opname.endswith("_NONE"):
+            raise NotOneCondition("`is` has no SQL: write == None, != None or == True")
+
+
 class _Attributes:
     """Stands for any object of a model: its attributes are the columns."""
 
     def __init__(self, model: type) -> None:
         self._model = model
+
+    @property  # type: ignore[misc]  # what isinstance() looks at
+    def __class__(self) -> type:
+        raise NotOneCondition("isinstance() of the object")
 
     def __getattr__(self, name: str) -> object:
         value: object = getattr(self._model, name)

@@ -18,8 +18,9 @@ from limen.core.passwords import PasswordHasher
 from limen.db.users import UserMixin
 from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
+from limen.testing.agreement import assert_filter_agrees
 
-__all__ = ["PASSWORD", "FakeClock", "SignedIn", "as_user", "create_tables", "fast_hasher"]
+__all__ = ["PASSWORD", "FakeClock", "SignedIn", "as_user", "assert_filter_agrees", "create_tables", "fast_hasher"]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - every test user's
 
@@ -92,7 +93,7 @@ async def as_user(
 
 
 async def create_tables(auth: Auth[UserMixin]) -> None:
-    """Make every table of this `Auth` on its database, without migrations."""
+    """Make every table of this `Auth` and those beside them in the user model's metadata, without migrations."""
     metadata = auth.kernel.tables.users.metadata
     async with auth.kernel.database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all, tables=list(auth.tables()))
+        await connection.run_sync(metadata.create_all)
