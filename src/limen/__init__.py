@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from limen.features.api_keys import ApiKeys
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
+    from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
     from limen.features.trusted_issuers.service import TrustedIssuer
@@ -42,6 +43,7 @@ __all__ = [
     "Principal",
     "Role",
     "Roles",
+    "Services",
     "Sessions",
     "Tokens",
     "TrustedIssuer",
@@ -70,6 +72,7 @@ _ROOMS = {
     "Principal": "limen.core.principal",
     "Role": "limen.core.roles",
     "Roles": "limen.features.roles",
+    "Services": "limen.features.services",
     "Sessions": "limen.features.sessions",
     "Tokens": "limen.features.tokens",
     "TrustedIssuer": "limen.features.trusted_issuers.service",

@@ -125,6 +125,37 @@ class ApiKeyLeaked(Event):
     was_live: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCreated(Event):
+    """There is a service account `subject`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCredentialAdded(Event):
+    """A service account has another secret or key, with which it gets tokens by `method`."""
+
+    credential_id: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCredentialsEnded(Event):
+    """Secrets or keys of a service account were taken back, or end soon in favour of a new one."""
+
+    credential_ids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTokenIssued(Event):
+    """An OAuth client got an access token for itself, proved by the credential `credential_id`."""
+
+    credential_id: str
+    scope: str
+
+
 Listener = Callable[[Event], Awaitable[None] | None]
 
 

@@ -36,6 +36,7 @@ class Expected:
         typ: the media type in the header, without `application/`; None for an issuer that does not type its tokens,
             which are then plain ones: `JWT`, `at+jwt` or no type at all.
         leeway: seconds by which two clocks may differ.
+        dated: whether `iat` must be there, as in access tokens; in a client's assertion it MAY (RFC 7523 §3).
 
     Raises:
         ConfigurationError: an empty value, or a negative leeway.
@@ -45,6 +46,7 @@ class Expected:
     audience: str
     typ: str | None = "at+jwt"
     leeway: int = 0
+    dated: bool = True
 
     def __post_init__(self) -> None:
         if not (self.issuer and self.audience and self.typ != "" and self.leeway >= 0):
@@ -208,6 +210,8 @@ def check_expiry(claims: Mapping[str, object], trial: Trial) -> None:
 
 def check_issued_at(claims: Mapping[str, object], trial: Trial) -> None:
     """RFC 9068 §2.2: `iat` REQUIRED; RFC 7519 §4.1.6: MUST be a number. One from the future comes of a wrong clock."""
+    if "iat" not in claims and not trial.expected.dated:
+        return
     if not _seconds(claims, "iat") <= trial.now + trial.expected.leeway:
         raise InvalidCredential("token issued in the future")
 

@@ -34,12 +34,12 @@ class KeyTerms:
     def check(
         cls,
         *,
-        name: str,
-        scopes: Iterable[str] | None,
-        expires_in: timedelta | None,
-        allowed_networks: Iterable[str],
-        rate_limit: str | None,
         now: datetime,
+        name: str = "unnamed",
+        scopes: Iterable[str] | None = None,
+        expires_in: timedelta | None = None,
+        allowed_networks: Iterable[str] = (),
+        rate_limit: str | None = None,
     ) -> "KeyTerms":
         """The terms, if each is of its form.
 

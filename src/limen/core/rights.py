@@ -3,18 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from limen.core.permissions import covers_any, intersect, minimal, parse_scope
+from limen.core.permissions import covers_any, format_scope, intersect, minimal, parse_scope
+from limen.core.principal import Principal
 from limen.core.roles import Role
+from limen.errors import Forbidden, InsufficientScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What the database says a user holds, at version `epoch`; `is_active` is False for a disabled account."""
+    """What the database says a user holds, at version `epoch`.
+
+    Attributes:
+        is_active: False for a disabled account.
+        is_service: a machine's account, which has no way to sign in.
+    """
 
     roles: frozenset[str] = frozenset()
     permissions: frozenset[str] = frozenset()
     epoch: int = 0
     is_active: bool = True
+    is_service: bool = False
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether a first factor, whichever it is, may become a session."""
+        return self.is_active and not self.is_service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +60,21 @@ def carry(held: Held, declared: Mapping[str, Role], *, scope: str | None) -> Car
         permissions = intersect(permissions, parse_scope(scope))
     whole = (name for name in held.roles if name in declared and _covers_all(permissions, declared[name].permissions))
     return Carried(permissions=permissions, roles=frozenset(whole))
+
+
+def check_holds(by: Principal, held: Held, declared: Mapping[str, Role]) -> None:
+    """Nobody hands out what they do not hold themselves: a credential of somebody with more would be theirs.
+
+    Raises:
+        InsufficientScope: `by` lacks a permission of those.
+        Forbidden: a role of those that brings no permission.
+    """
+    missing = {name for name in granted(held, declared) if not by.can(name)}
+    if missing:
+        raise InsufficientScope("handing out what one does not hold", scope=format_scope(missing), subject=by.subject)
+    bare = {name for name in held.roles if name in declared and not declared[name].permissions}
+    if bare - by.roles and not by.can("*"):
+        raise Forbidden("handing out a role that one does not hold", subject=by.subject)
 
 
 def _covers_all(held: frozenset[str], needed: frozenset[str]) -> bool:

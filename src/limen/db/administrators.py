@@ -7,7 +7,7 @@ whether somebody is left. Two administrators who demote each other at the same m
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.roles import Role
@@ -52,4 +52,5 @@ class Administrators:
         key, roles, permissions = tables.user_key, tables.user_roles.c, tables.user_permissions.c
         by_role = exists().where(roles.user_id == key, roles.role.in_(self._roles))
         directly = exists().where(permissions.user_id == key, permissions.permission == EVERYTHING)
-        return and_(tables.users.c.is_active, or_(by_role, directly))
+        can_sign_in = and_(tables.users.c.is_active, not_(tables.users.c.is_service))
+        return and_(can_sign_in, or_(by_role, directly))

@@ -4,13 +4,13 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert
 
 from limen.core.clock import Clock
 from limen.core.opaque import digest
-from limen.db.database import Database
+from limen.db.database import Database, UniqueViolation
 from limen.db.tables import Tables
 
 
@@ -59,6 +59,19 @@ class OneTimeSecrets:
         if not rows or rows[0].expires_at <= self._clock.now():
             return None
         return Consumed(subject=rows[0].subject, payload=json.loads(rows[0].payload))
+
+    async def spend(self, kind: str, value: str, *, until: datetime) -> bool:
+        """Whether a value that somebody else made (the `jti` of a signed assertion) comes for the first time.
+
+        Args:
+            until: from when on it would be refused anyway.
+        """
+        row = {"kind": kind, "digest": digest(value), "subject": None, "payload": "{}", "expires_at": until}
+        try:
+            await self._database.write(insert(self._table).values(row))
+        except UniqueViolation:
+            return False
+        return True
 
     async def purge(self) -> None:
         """Delete what expired unused."""

@@ -24,14 +24,15 @@ class RightsStore:
         tables = self._tables
         roles, permissions = tables.user_roles.c, tables.user_permissions.c
         users = tables.users.c
-        state = select(tables.user_key.label(_HOLDER), users.rights_epoch, users.is_active).subquery("holders")
-        own, active = (
-            select(column).where(state.c[_HOLDER] == user_id).scalar_subquery()
-            for column in (state.c.rights_epoch, state.c.is_active)
+        facts = (users.rights_epoch, users.is_active, users.is_service)
+        state = select(tables.user_key.label(_HOLDER), *facts).subquery("holders")
+        own, active, service = (
+            select(state.c[fact.key]).where(state.c[_HOLDER] == user_id).scalar_subquery() for fact in facts
         )
         return (
             own.label("held_epoch"),
             active.label("held_active"),
+            service.label("held_service"),
             _joined(roles.user_id, roles.role, user_id).label("held_roles"),
             _joined(permissions.user_id, permissions.permission, user_id).label("held_permissions"),
         )
@@ -45,6 +46,7 @@ class RightsStore:
             permissions=frozenset(str(values["held_permissions"] or "").split()),
             epoch=int(str(values["held_epoch"] or 0)),
             is_active=bool(values["held_active"]),
+            is_service=bool(values["held_service"]),
         )
 
     async def find(self, connection: AsyncConnection, user_id: object) -> Held | None:

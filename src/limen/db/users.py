@@ -22,6 +22,7 @@ class UserMixin:
         username: optional second name to sign in with, as typed.
         is_active: False refuses every sign-in and every credential.
         is_verified: the address was proved.
+        is_service: a machine's account: it comes by API key or as an OAuth client and can never sign in.
         created_at: aware, UTC.
         rights_epoch: counts changes of roles and permissions; a credential carries the count that it was made with.
     """
@@ -32,6 +33,7 @@ class UserMixin:
     username_canonical: Mapped[str | None] = mapped_column(String(64), unique=True, default=None)
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
     is_verified: Mapped[bool] = mapped_column(Boolean, default=False)
+    is_service: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime] = mapped_column(Timestamp, default=lambda: datetime.now(UTC))
     rights_epoch: Mapped[int] = mapped_column(Integer, default=0)
 

@@ -14,7 +14,7 @@ from limen.core.conditions import Meter
 from limen.core.policy import Policy
 from limen.db.tables import Tables
 from limen.feature import Feature, Finding
-from limen.features.api_keys.routes import OWNER, routes
+from limen.features.api_keys.routes import MANAGE, OWNER, SEE, routes
 from limen.features.api_keys.scheme import ApiKeyScheme
 from limen.features.api_keys.service import KIND, ApiKeyService
 from limen.features.api_keys.store import ApiKeyStore
@@ -78,7 +78,7 @@ class ApiKeys(ApiKeyService, Feature):
         return (api_key_table(kernel_tables),)
 
     def policies(self) -> Sequence[Policy]:
-        return (OWNER,)
+        return (OWNER, SEE, MANAGE)
 
     def checks(self) -> Sequence[Finding]:
         found = []

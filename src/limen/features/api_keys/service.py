@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypedDict, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,8 +13,9 @@ from limen.core.conditions import Meter
 from limen.core.key_terms import KeyTerms, check_overlap
 from limen.core.opaque import matches
 from limen.core.permissions import covers_any, intersect
+from limen.core.principal import Principal
 from limen.core.revocations import FOREVER, Revocation, Revoked
-from limen.core.rights import Carried, Held, carry, granted
+from limen.core.rights import Carried, Held, carry, check_holds, granted
 from limen.errors import Conflict, InvalidCredential, NotFound, TooManyKeys
 from limen.events import ApiKeyCreated, ApiKeyLeaked, ApiKeyRevoked, ApiKeyRotated
 from limen.features.api_keys.store import ApiKey, ApiKeyStore
@@ -31,6 +33,16 @@ class NewApiKey:
 
     key: ApiKey
     text: str = field(repr=False)
+
+
+class Terms(TypedDict, total=False):
+    """What `KeyTerms.check` takes: name, scopes, `expires_in`, `allowed_networks`, `rate_limit`."""
+
+    name: str
+    scopes: Iterable[str] | None
+    expires_in: timedelta | None
+    allowed_networks: Iterable[str]
+    rate_limit: str | None
 
 
 class ApiKeyService:
@@ -53,15 +65,11 @@ class ApiKeyService:
         self,
         user: object,
         *,
-        name: str = "unnamed",
-        scopes: Iterable[str] | None = None,
-        expires_in: timedelta | None = None,
-        allowed_networks: Iterable[str] = (),
-        rate_limit: str | None = None,
         within: frozenset[str] | None = None,
         client: Client = NOWHERE,
+        **terms: Unpack[Terms],
     ) -> NewApiKey:
-        """Make a key for a user: a row, an `Account` or a user's key.
+        """Make a key for a user: a row, an `Account`, a user's key or its text.
 
         Args:
             scopes: what it is narrowed to; None for whatever its owner holds, then and later. It may name more than
@@ -78,25 +86,34 @@ class ApiKeyService:
         """
         now = self.kernel.clock.now()
         token = CheckedToken.mint(self.prefix)
-        terms = KeyTerms.check(
-            name=name,
-            scopes=scopes,
-            expires_in=expires_in,
-            allowed_networks=allowed_networks,
-            rate_limit=rate_limit,
-            now=now,
-        )
+        checked = KeyTerms.check(**terms, now=now)
         user_id = self.kernel.users.key_of(user)
         async with self.kernel.database.transaction() as connection:
             held = await self._owner(connection, user_id)
             if await self.store.count_live(connection, user_id, now) >= self.per_user:
                 raise TooManyKeys("the user has too many keys", user=user_id)
-            terms = replace(terms, scopes=self._narrowed(terms.scopes, held, within))
-            key = ApiKey.new(token.id, user_id, digest=token.digest, terms=terms, held=held, now=now)
+            checked = replace(checked, scopes=self._narrowed(checked.scopes, held, within))
+            key = ApiKey.new(token.id, user_id, digest=token.digest, terms=checked, held=held, now=now)
             await self.store.add(connection, key)
         event = ApiKeyCreated(at=now, subject=key.subject, client=client, key_id=key.id, name=key.name)
         await self.kernel.events.publish(event)
         return NewApiKey(key=key, text=token.text)
+
+    async def create_for_service(
+        self, user_id: str, *, by: Principal, client: Client = NOWHERE, **terms: Unpack[Terms]
+    ) -> NewApiKey:
+        """Make a key for a service account on behalf of `by`, who must hold whatever the service holds.
+
+        Raises:
+            NotFound: there is no such service account.
+            InsufficientScope, Forbidden: `by` holds less.
+            Unprocessable, TooManyKeys: as in `create`.
+        """
+        account = await self.kernel.users.find_by_subject(user_id)
+        if account is None or not account.held.is_service:
+            raise NotFound("no such service account", user=user_id)
+        check_holds(by, account.held, self.kernel.roles)
+        return await self.create(account, client=client, **terms)
 
     async def verify(self, text: str) -> ApiKey:
         """The live key that `text` is; once its form and checksum are right, every wrong one costs the same look-up.

@@ -127,8 +127,8 @@ class PasswordService:
             return "no such account"
         if not verification.ok:
             return verification.reason or "wrong password"
-        if not keyed.account.held.is_active:
-            return "the account is disabled"
+        if not keyed.account.held.may_sign_in:
+            return "the account is disabled or a service"
         if digest is not None and verification.replacement is not None:
             await self.store.upgrade(keyed.account.id, digest, verification.replacement)
         return ""

@@ -31,8 +31,8 @@ class SessionService:
         """
         kernel = self.kernel
         account = await kernel.users.find_by_subject(proof.subject)
-        if account is None or not account.held.is_active:
-            raise IncorrectLogin("the user is gone or disabled", subject=proof.subject)
+        if account is None or not account.held.may_sign_in:
+            raise IncorrectLogin("the user is gone, disabled or a service", subject=proof.subject)
         carry(account.held, kernel.roles, scope=proof.scope)  # refuses a malformed scope before there is a session
         now = kernel.clock.now()
         session_id = new_id(now.timestamp())

@@ -23,6 +23,7 @@ def upgrade() -> None:
     _make_signing_keys()
     _make_passwords()
     _make_api_keys()
+    _make_service_credentials()
 
 
 def _make_users() -> None:
@@ -35,6 +36,7 @@ def _make_users() -> None:
         sa.Column("username_canonical", sa.String(64), unique=True),
         sa.Column("is_active", sa.Boolean(), nullable=False),
         sa.Column("is_verified", sa.Boolean(), nullable=False),
+        sa.Column("is_service", sa.Boolean(), nullable=False),
         sa.Column("created_at", _moment(), nullable=False),
         sa.Column("rights_epoch", sa.Integer(), nullable=False),
     )
@@ -134,6 +136,20 @@ def _make_api_keys() -> None:
         sa.Column("replaced_by", sa.String(16)),
         sa.Column("ended_at", _moment(), index=True),
         sa.Column("end_reason", sa.String(64)),
+    )
+
+
+def _make_service_credentials() -> None:
+    op.create_table(
+        "limen_service_credentials",
+        sa.Column("id", sa.String(16), primary_key=True),
+        _user_id(index=True),
+        sa.Column("method", sa.String(24), nullable=False),
+        sa.Column("secret_digest", sa.LargeBinary(32)),
+        sa.Column("public_key", sa.Text()),
+        sa.Column("created_at", _moment(), nullable=False),
+        sa.Column("expires_at", _moment(), index=True),
+        sa.Column("ended_at", _moment(), index=True),
     )
 
 
