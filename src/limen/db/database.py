@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
 import anyio
-from sqlalchemy import Engine, Executable, Table, select, text
+from sqlalchemy import Engine, Executable, Table, event, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from limen.db.engine import create_engine
+from limen.db.pragmas import keep_foreign_keys
 from limen.db.sqlite_lane import Rows, SqliteLane
 from limen.errors import ConfigurationError, Unavailable, Unprocessable
 
@@ -36,6 +37,8 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        if self.is_sqlite:  # an app's own engine too
+            event.listen(engine.sync_engine, "connect", keep_foreign_keys)
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer. Within a process they queue here, in order, instead of polling the file's lock.
         self._writers = anyio.Semaphore(1) if self.is_sqlite else None

@@ -13,3 +13,12 @@ def prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
             cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
+
+
+def keep_foreign_keys(connection: sqlite3.Connection, _record: object) -> None:
+    """SQLite ignores them unless each connection says otherwise; what hangs on a deleted user must go with it."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA foreign_keys=ON")
+    finally:
+        cursor.close()
