@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from limen.core.client import Client
+from limen.core.permissions import parse_scope
 from limen.core.oauth_client import ProvenClient
 from limen.core.rights import Held
 from limen.errors import InvalidRequest, InvalidToken
@@ -162,10 +163,12 @@ class Login:
 
         Raises:
             InvalidRequest: nothing here delivers what the client wants.
+            InvalidScope: the scope is malformed.
         """
         issuer = self._issuers.get(proof.deliver)
         if issuer is None:
             raise InvalidRequest("no issuer of this name", deliver=proof.deliver)
+        parse_scope(proof.scope or "")  # refused now, not when the steps are done
         for step in self._steps:
             if step.name not in proof.steps_done and await step.wants(proof):
                 return await self._hold(proof, step)
