@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from limen.cli import database, demo, project, users
+from limen.cli import api_keys, database, demo, project, services, users
 from limen.cli.apps import ENVIRONMENT_NAME
 from limen.cli.errors import sentence
 from limen.errors import AuthError, ConfigurationError
@@ -43,6 +43,8 @@ app = typer.Typer(
 app.command("init")(project.init)
 app.command("migrate")(database.migrate)
 app.add_typer(users.group, name="users")
+app.add_typer(api_keys.group, name="api-keys")
+app.add_typer(services.group, name="services")
 app.command("demo")(demo.demo)
 
 
