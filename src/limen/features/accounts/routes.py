@@ -24,6 +24,9 @@ M = TypeVar("M", bound=BaseModel)
 OWNER = authenticated() & ~method("api_key")
 CLOSING = OWNER & fresh(minutes=10)
 ADMINISTRATION = permission("users:read"), permission("users:write"), permission("users:delete")
+SIGN_OUT = permission("users:write") & ~method("api_key")
+"""An API key ends nobody's sessions."""
+
 MAX_PAGE = 200
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 
@@ -188,7 +191,9 @@ def _administration(service: AccountService, profile: type[BaseModel] | None) ->
         await service.remove(account.id, client=kernel.client(request))
         return Response(status_code=204)
 
-    @router.post("/{user_id}/sign-out", status_code=204, dependencies=[may_write], responses=refusals(404, 422))
+    may_sign_out = Depends(kernel.require(SIGN_OUT))
+
+    @router.post("/{user_id}/sign-out", status_code=204, dependencies=[may_sign_out], responses=refusals(404, 422))
     async def sign_out_user(user_id: UserId, request: Request) -> Response:
         """End every session of an account."""
         account = await service.get_by_subject(user_id)

@@ -10,12 +10,15 @@ from limen.core.permissions import MAX_PERMISSION_LENGTH
 from limen.core.policy import permission
 from limen.core.principal import Principal
 from limen.core.roles import MAX_ROLE_LENGTH
+from limen.core.rules import method
 from limen.features.roles.service import RoleService
 from limen.http.openapi import refusals
 from limen.http.routing import LimenRoute
 from limen.http.user_out import UserOut
 
-ASSIGN = permission("users:write")
+ASSIGN = permission("users:write") & ~method("api_key")
+"""An API key changes nobody's rights, whatever its owner may do."""
+
 MAX_NAMES = 100
 
 

@@ -32,7 +32,7 @@ class TokensOut(BaseModel):
     """RFC 6749 §5.1."""
 
     access_token: str
-    refresh_token: str
+    refresh_token: str | None = None
     token_type: str
     expires_in: int
     scope: str
@@ -41,6 +41,7 @@ class TokensOut(BaseModel):
 class SignedInOut(TokensOut):
     """A finished sign-in."""
 
+    refresh_token: str
     status: str
 
 
