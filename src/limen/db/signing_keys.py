@@ -173,7 +173,8 @@ class SigningKeys(Keys):
         pause = CHECK_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), pause)
+                async with asyncio.timeout(pause):  # not wait_for, which may lose a cancellation (until Python 3.12)
+                    await wake.wait()
             wake.clear()
             try:
                 await self._change(self._rules.plan_upkeep)
