@@ -1,7 +1,7 @@
 """Hands out token pairs and decides what a refresh token is worth (RFC 6749 §6, RFC 9700 §4.14.2)."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from limen.core.client import NOWHERE, Client
@@ -68,10 +68,12 @@ class TokenService:
         Raises:
             InvalidGrant: forged, expired, revoked, or replayed after the grace, which ends the session.
         """
+        arrived = self.kernel.clock.now()  # a wait for a busy database is not the client's
         asked = parse_scope(scope) if scope else None
         pair = self.refresh_tokens.read(token)
         key = await self.kernel.keys.signing_key()
-        session = await self.kernel.sessions.rotate(pair, grace=self._grace) or await self._rotated_before(pair, client)
+        session = await self.kernel.sessions.rotate(pair, grace=self._grace)
+        session = session or await self._rotated_before(pair, client, arrived=arrived)
         if not session.held.is_active:
             raise InvalidGrant("the user is disabled", session=session.id)
         carried = carry(session.held, self.kernel.roles, scope=session.scope)
@@ -154,8 +156,8 @@ class TokenService:
             raise InvalidGrant("the user is gone, disabled or a service", subject=proof.subject)
         return user_id, held
 
-    async def _rotated_before(self, pair: RefreshPair, client: Client) -> Session:
-        """The session whose token `pair` was rotated away within the grace.
+    async def _rotated_before(self, pair: RefreshPair, client: Client, *, arrived: datetime) -> Session:
+        """The session whose token `pair` had been rotated away within the grace when the request arrived.
 
         RFC 9700 §4.14.2: a refresh token that comes back MUST end the tokens of its grant. The end is committed before
         the refusal is raised; the answer is the same as for any bad token.
@@ -164,7 +166,7 @@ class TokenService:
         session = await self.kernel.sessions.find(pair.session_id)
         if session is None or not session.is_live(now):
             raise InvalidGrant("the session is gone, ended or expired", session=pair.session_id)
-        if session.was_rotated_within(pair.generation, self._grace, now=now):
+        if session.was_rotated_within(pair.generation, self._grace, now=arrived):
             return session
         if pair.generation < session.generation:
             await self.kernel.sessions.end(session.id, reason="refresh_reused")
