@@ -38,12 +38,12 @@ async def test_a_logout_leaves_the_other_sessions_of_the_user_alone(four_workers
             assert await status_at(http, url, kept) == 200
 
 
-async def test_a_worker_that_starts_knows_what_was_revoked_before_its_first_answer(four_workers: Workers) -> None:
+async def test_a_worker_that_starts_knows_what_was_revoked_before_its_first_answer(workers: Workers) -> None:
     async with browser() as http:
-        email = await register(http, four_workers[0].url)
-        ended, kept = [await sign_in(http, four_workers[0].url, email) for _ in range(2)]
-        await log_out(http, four_workers[0].url, ended)
-        newcomer = four_workers.add()
+        email = await register(http, workers[0].url)
+        ended, kept = [await sign_in(http, workers[0].url, email) for _ in range(2)]
+        await log_out(http, workers[0].url, ended)
+        newcomer = workers.add()
         newcomer.launch()
         try:
             assert await first_answer(http, newcomer, ended) == 401
