@@ -1,9 +1,9 @@
 """The demo on PostgreSQL without LISTEN/NOTIFY: what is left is polling, and Valkey where `LIMEN_REDIS_URL` is set."""
 
-from limen.db.notifications import listen
-from limen.demo import app, auth
+from limen.db import notifications
+
+notifications.can_notify = lambda _: False
+
+from limen.demo import app  # noqa: E402 - it asks when it is imported
 
 __all__ = ["app"]
-
-follower = auth.kernel.follower
-follower._listeners = [each for each in follower._listeners if getattr(each, "func", None) is not listen]
