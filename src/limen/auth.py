@@ -27,7 +27,7 @@ from limen.feature import Feature
 from limen.features.trusted_issuers.service import TrustedIssuer
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
-from limen.http.installation import install_guards
+from limen.http.installation import include_apart, install_guards
 from limen.http.inventory import check_unique
 from limen.http.route_map import Declared, MappedRoute, check_all_decided, route_map
 from limen.http.routing import WELL_KNOWN, LimenRouter
@@ -119,7 +119,7 @@ class Auth(Authorization, Generic[U]):
         for part in parts:
             router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
-        app.include_router(router)
+        include_apart(app, router)
         self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
         self._app = app
         self._must_decide_all = default == "deny"
