@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from limen.core.principal import Principal
     from limen.core.roles import Role
     from limen.core.rules import authenticated, fresh, method, role, rule
+    from limen.core.shadow import shadow
     from limen.db.users import User, UserMixin
     from limen.errors import AuthError, ConfigurationError
     from limen.events import Event
@@ -56,6 +57,7 @@ __all__ = [
     "permission",
     "role",
     "rule",
+    "shadow",
 ]
 
 _ROOMS = {
@@ -85,6 +87,7 @@ _ROOMS = {
     "permission": "limen.core.policy",
     "role": "limen.core.rules",
     "rule": "limen.core.rules",
+    "shadow": "limen.core.shadow",
 }
 
 

@@ -77,6 +77,15 @@ class Policy(ABC):
         """Every role that it names, so that start-up can refuse an unknown one."""
         return frozenset()
 
+    @property
+    def decides(self) -> bool:
+        """False for a policy on trial that lets everybody pass: it only stands beside one that decides."""
+        return True
+
+    def _check_joins(self, sign: str) -> None:
+        if not self.decides:  # beside `|` it would let everybody in, and under `~` nobody
+            raise ConfigurationError(f"{self} decides nothing, so it does not join by {sign}: give it instead_of=…")
+
     def _steps(self, principal: Principal, now: float, *, depth: int, reached: bool) -> list[Step]:
         asked = not self.runs_functions or (reached and not self.is_async)
         return [Step(depth, str(self), self.decide(principal, now) is None if asked else None)]
@@ -94,6 +103,7 @@ class Policy(ABC):
         return _operand(other) | self
 
     def __invert__(self) -> "Policy":
+        self._check_joins("~")
         return _Not(self)
 
     def __bool__(self) -> NoReturn:
@@ -182,6 +192,9 @@ class _Combination(Policy):
     @classmethod
     def of(cls, *policies: Policy) -> Policy:
         """One flat combination, so that `(a & b) & c` equals `a & (b & c)` and reads without brackets."""
+        if cls.settled_by:
+            for policy in policies:
+                policy._check_joins(cls.sign)
         nested = (each.parts if isinstance(each, cls) else (each,) for each in policies)
         return cls(tuple(part for parts in nested for part in parts))
 
@@ -204,6 +217,10 @@ class _Combination(Policy):
     @property
     def scopes(self) -> tuple[str, ...]:
         return tuple(sorted({scope for part in self.parts for scope in part.scopes}))
+
+    @property
+    def decides(self) -> bool:
+        return any(part.decides for part in self.parts)
 
     def permissions_named(self) -> frozenset[str]:
         return frozenset().union(*(part.permissions_named() for part in self.parts))

@@ -3,6 +3,8 @@
 A guard is one callable with one dependency node. It keeps its policy where the route map and OpenAPI find it.
 """
 
+import json
+import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -16,6 +18,8 @@ from limen.core.principal import Principal
 from limen.core.rules import authenticated
 from limen.errors import InvalidCredential, NotAuthenticated
 from limen.http.authenticate import Authenticator
+
+_decisions = logging.getLogger("limen.decisions")
 
 U = TypeVar("U")
 
@@ -58,6 +62,8 @@ class Guard:
         now = self._clock.time()
         if policy.is_async:
             policy = await policy.resolve(principal, now=now)
+        if _decisions.isEnabledFor(logging.DEBUG):
+            _log_decision(connection, policy, principal, now)
         policy.check(principal, now=now)
         return principal
 
@@ -66,7 +72,7 @@ class Guard:
 
         None decides nothing: calling the guard does.
         """
-        if policy.is_async:
+        if policy.is_async or _decisions.isEnabledFor(logging.DEBUG):
             return None
         principal = self.authenticator.recall(connection)
         if principal is None or policy.decide(principal, self._clock.time()) is not None:
@@ -119,6 +125,21 @@ class OptionalUserGuard(_LoadingGuard[U]):
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> U | None:
         principal = await self.authenticator.authenticate(connection)
         return None if principal is None else await self.load(await self.admit(connection, scopes))
+
+
+def _log_decision(connection: HTTPConnection, policy: Policy, principal: Principal, now: float) -> None:
+    """Each decision with its reasons, one line of JSON, for the logger `limen.decisions` at DEBUG."""
+    whole, *parts = policy.explain(principal, now=now)
+    described = {
+        "allowed": whole.allowed,
+        "method": connection.scope.get("method", "WEBSOCKET"),
+        "path": connection.scope["path"][:500],
+        "subject": principal.subject,
+        "credential": principal.credential,
+        "policy": whole.rule,
+        "steps": [[step.depth, step.rule, step.allowed] for step in parts],
+    }
+    _decisions.debug("%s", json.dumps(described))
 
 
 @lru_cache(maxsize=1024)
