@@ -20,12 +20,13 @@ KEYS = "/tenant/keys"
 
 @dataclass
 class Answer:
-    """What a path is answered with; `held` keeps it back until it is set."""
+    """What a path is answered with; `held` keeps it back until it is set, `drip` is the seconds from byte to byte."""
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     held: Event | None = None
+    drip: float = 0
 
 
 class KeyServer:
@@ -99,7 +100,10 @@ class KeyServer:
                     for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                         self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(answer.body)
+                    pieces = [bytes([byte]) for byte in answer.body] if answer.drip else [answer.body]
+                    for piece in pieces:
+                        self.wfile.write(piece)
+                        time.sleep(answer.drip)
                 except OSError:  # who asked has gone
                     self.close_connection = True
 

@@ -165,7 +165,6 @@ async def test_metadata_is_asked_again_once_an_hour_and_when_the_keys_have_moved
 
 # --- an issuer that misbehaves
 
-HUGE = json.dumps({"keys": [], "padding": "x" * 65536}).encode()
 SECRET_JWK = {"kty": "oct", "kid": "1", "alg": "HS256", "k": "c2VjcmV0LXRoYXQtZXZlcnlib2R5LWtub3dzLWJ5LW5vdw"}
 
 
@@ -182,7 +181,7 @@ def answers_a_name_twice(issuer: KeyServer) -> None:
 
 
 def answers_too_much(issuer: KeyServer) -> None:
-    issuer.answers[KEYS] = Answer(HUGE)
+    issuer.answers[KEYS] = Answer(b'{"padding": "%s", ' % (b"x" * 65536) + issuer.answers[KEYS].body[1:])
 
 
 def answers_compressed(issuer: KeyServer) -> None:
@@ -192,7 +191,7 @@ def answers_compressed(issuer: KeyServer) -> None:
 
 def answers_a_redirect(issuer: KeyServer) -> None:
     issuer.answers["/elsewhere"] = issuer.answers[KEYS]
-    issuer.answers[KEYS] = Answer(status=302, headers={"Location": "/elsewhere"})
+    issuer.answers[KEYS] = Answer(issuer.answers[KEYS].body, status=302, headers={"Location": "/elsewhere"})
 
 
 def answers_no_key(issuer: KeyServer) -> None:
@@ -212,6 +211,11 @@ def hangs(issuer: KeyServer) -> None:
     issuer.answers[KEYS].held = Event()
 
 
+def drips(issuer: KeyServer) -> None:
+    """Each byte comes in time, the whole never does."""
+    issuer.answers[KEYS].drip = 0.05
+
+
 MISBEHAVIOURS = [
     answers_500,
     answers_garbage,
@@ -223,6 +227,7 @@ MISBEHAVIOURS = [
     answers_a_secret,
     answers_33_keys,
     hangs,
+    drips,
 ]
 
 
@@ -262,7 +267,7 @@ async def test_a_failed_fetch_never_drops_good_keys(
         clock.advance(minutes=11)
         token = issuer.token(sub=str(n), exp=int(clock.time()) + 60)
         assert (await service.who(token)).status_code == 200
-        await asyncio.sleep(0.4 if misbehave is hangs else 0.1)
+        await asyncio.sleep(0.4 if misbehave in (hangs, drips) else 0.1)
     assert issuer.asked[KEYS] == 6
 
 
