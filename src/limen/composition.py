@@ -31,6 +31,8 @@ from limen.db.users import UserMixin
 from limen.errors import ConfigurationError
 from limen.events import Events, Listener
 from limen.feature import Feature
+from limen.feed.mirror import Mirror
+from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
@@ -65,7 +67,7 @@ def build_kernel(
     warn_of_unknown_names(known_names(each.settings for each in found.values() if each.settings))
     declared = _by_name("role", roles, lambda role: role.name)
     tables = derive_tables(user)
-    revocations = Revocations(deaf_after=settings.revocation_deaf_seconds)
+    revocations = Revocations(deaf_after=settings.revocation_deaf_seconds, issuer=settings.issuer)
     log = RevocationLog(database, tables, revocations=revocations, clock=clock)
     rights, lifetimes = RightsStore(tables), _lifetimes(settings)
     sessions = SessionStore(
@@ -100,8 +102,15 @@ def build_kernel(
         purges=(log.purge, one_time.purge, keys.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
     )
     if can_notify(database.engine):
-        follower.wake_by(partial(listen, database.engine))
+        follower.run(partial(listen, database.engine, follower.wake))
+    if settings.redis_url is not None:
+        feed = RedisFeed(settings.redis_url.get_secret_value(), settings.issuer, clock=clock)
+        mirror = Mirror(feed, live=log.live)
+        revocations.subscribe(mirror.announce)
+        follower.run(mirror.run)
+        follower.run(partial(feed.follow, revocations.apply))
     grants: dict[str, Grant] = {}
+    client_methods: dict[str, ClientMethod] = {}
     kernel_features = MappingProxyType(found)
     events = Events()
     kernel = Kernel(
@@ -110,7 +119,6 @@ def build_kernel(
         events=events,
         database=database,
         tables=tables,
-    client_methods: dict[str, ClientMethod] = {}
         users=UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes),
         rights=rights,
         administrators=Administrators(tables, declared.values()),
@@ -138,23 +146,23 @@ def build_kernel(
         scopes=_scopes(declared.values(), permissions),
         vocabulary=Vocabulary(roles=declared, listed=permissions),
         grants=MappingProxyType(grants),
+        client_methods=MappingProxyType(client_methods),
         features=kernel_features,
         secrets=secrets,
         auth_prefix=prefixes[0],
         users_prefix=prefixes[1],
     )
     grants.update(_arrange(kernel, tuple(found.values()), listeners))
+    every_method = (each for feature in found.values() for each in feature.client_methods())
+    client_methods.update(_by_name("client authentication method", every_method, lambda it: it.name))
     return kernel, kernel_features
 
-        client_methods=MappingProxyType(client_methods),
 
 def _arrange(kernel: Kernel, features: Sequence[Feature], listeners: Iterable[Listener]) -> Mapping[str, Grant]:
     """Bind the features, then take their schemes, steps, issuers, grants and listeners."""
     for feature in features:
         feature.bind(kernel)
         for policy in feature.policies():
-    every_method = (each for feature in found.values() for each in feature.client_methods())
-    client_methods.update(_by_name("client authentication method", every_method, lambda it: it.name))
             kernel.vocabulary.check(policy)
     schemes = _by_name("scheme", (each for feature in features for each in feature.schemes()), lambda it: it.name)
     steps = _by_name("step", (each for feature in features for each in feature.steps()), lambda it: it.name)

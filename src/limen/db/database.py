@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Self
 
 import anyio
@@ -17,6 +18,10 @@ from limen.db.sqlite_lane import Rows, SqliteLane
 from limen.errors import ConfigurationError, Unavailable, Unprocessable
 
 _DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
+
+
+_is_in_transaction: ContextVar[bool] = ContextVar("limen_is_in_transaction", default=False)
+"""A statement of its own inside a transaction would wait for the writer that waits for it."""
 
 
 class UniqueViolation(Exception):
@@ -99,12 +104,16 @@ class Database:
             UniqueViolation: a unique value is taken.
         """
         async with self._writing():
-            if not self.is_sqlite:
-                async with self.engine.begin() as connection:
-                    yield connection
-                return
-            async with self._autocommit.connect() as connection, _immediate(connection):
-                yield connection
+            token = _is_in_transaction.set(True)
+            try:
+                if self.is_sqlite:
+                    async with self._autocommit.connect() as connection, _immediate(connection):
+                        yield connection
+                else:
+                    async with self.engine.begin() as connection:
+                        yield connection
+            finally:
+                _is_in_transaction.reset(token)
 
     async def check(self, tables: Sequence[Table]) -> None:
         """Refuse to start on a database that cannot be reached or lacks a table or column.
@@ -131,6 +140,8 @@ class Database:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
+        if _is_in_transaction.get():
+            raise RuntimeError("a write inside a transaction must go through the transaction's connection")
         with outages():
             if self._writers is None:
                 yield

@@ -18,7 +18,7 @@ _deaf_counter = metrics.get_meter("limen").create_counter(
     "limen.revocations.deaf", description="times that a worker stopped vouching for credentials"
 )
 
-Listen = Callable[[Callable[[], None]], Coroutine[None, None, None]]
+Job = Callable[[], Coroutine[None, None, None]]
 
 LAST_SEEN_SECONDS = 60.0
 PURGE_SECONDS = 600.0
@@ -43,13 +43,17 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._last_seen = last_seen
         self._purges = list(purges)
-        self._listeners: list[Listen] = []
+        self._jobs: list[Job] = []
         self._wake = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
-    def wake_by(self, listen: Listen) -> None:
-        """Look at the log whenever `listen` calls, not only at the next poll."""
-        self._listeners.append(listen)
+    def run(self, job: Job) -> None:
+        """Run this too, from `start` to `stop`."""
+        self._jobs.append(job)
+
+    def wake(self) -> None:
+        """Look at the log now, not only at the next poll."""
+        self._wake.set()
 
     def purge_by(self, purge: Callable[[], Awaitable[None]]) -> None:
         """Call this now and then too."""
@@ -67,9 +71,8 @@ class Follower:
             return
         await self._revocation_log.catch_up()
         self._wake = asyncio.Event()  # of this event loop
-        jobs = [self._follow(), self._write_last_uses(), self._purge()]
-        jobs += [listen(self._wake.set) for listen in self._listeners]
-        self._tasks = tuple(asyncio.create_task(job) for job in jobs)
+        jobs = (self._follow, self._write_last_uses, self._purge, *self._jobs)
+        self._tasks = tuple(asyncio.create_task(job()) for job in jobs)
 
     async def stop(self) -> None:
         """End the tasks; what was noted last is written."""

@@ -4,7 +4,7 @@ Rows become visible in the order of their commits, not of their ids, so a follow
 whatever a transaction of up to `OVERLAP_SECONDS` could have been late with. The database's clock decides, for all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,8 +15,6 @@ from limen.db.database import Database
 from limen.db.notifications import can_notify, notify
 from limen.db.tables import Tables
 from limen.db.types import DatabaseSeconds, from_epoch
-
-Announcer = Callable[[Sequence[Revocation]], None]
 
 OVERLAP_SECONDS = 20
 """Longer than any transaction of limen's can last (the statement limit is 15 s)."""
@@ -31,7 +29,6 @@ class RevocationLog:
         self._revocations = revocations
         self._clock = clock
         self._notifies = can_notify(database.engine)
-        self._announcers: list[Announcer] = []
         self._read_up_to: int | None = None
 
     async def append(self, connection: AsyncConnection, entries: Iterable[Revocation]) -> None:
@@ -44,16 +41,9 @@ class RevocationLog:
             await notify(connection)
 
     def apply(self, entries: Iterable[Revocation]) -> None:
-        """Take effect in this process at once, and tell who announces it to others; the log is what they believe."""
-        taken = tuple(entries)
-        for entry in taken:
+        """Take effect in this process at once; the others hear of it from the log."""
+        for entry in entries:
             self._revocations.apply(entry)
-        for announce in self._announcers if taken else ():
-            announce(taken)
-
-    def announce_to(self, announcer: Announcer) -> None:
-        """Tell `announcer` whatever this process takes back."""
-        self._announcers.append(announcer)
 
     async def live(self) -> tuple[Revocation, ...]:
         """Every entry that still matters.

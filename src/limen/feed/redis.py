@@ -76,6 +76,22 @@ class RedisFeed:
         except _failures() as error:
             raise Unavailable(f"Redis cannot be reached: {type(error).__name__}") from None
 
+    async def restore(self, entries: Iterable[Revocation]) -> None:
+        """Add to the set what it lacks, in silence: who follows looks at the set anyway.
+
+        Raises:
+            Unavailable: the server cannot be reached.
+        """
+        members = {_written(entry): entry.expires_at for entry in entries}
+        pages = list(members.items())
+        try:
+            if not members or await self._publisher.zcard(self.name) >= len(members):
+                return
+            for start in range(0, len(pages), PAGE):
+                await self._publisher.zadd(self.name, dict(pages[start : start + PAGE]))
+        except _failures() as error:
+            raise Unavailable(f"Redis cannot be reached: {type(error).__name__}") from None
+
     async def load(self) -> tuple[Revocation, ...]:
         """Every entry that has not expired.
 
