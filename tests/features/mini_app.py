@@ -192,9 +192,9 @@ async def open_app(
         **options,
     )
     app = FastAPI()
+    auth.install(app)
     if routes is not None:
         routes(app, auth)
-    auth.install(app)
     await create_tables(auth)
     mini = MiniApp(auth, app, clock, events, carrier)
     async with app.router.lifespan_context(app):
