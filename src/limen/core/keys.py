@@ -55,7 +55,7 @@ class SigningKey:
         """
         material = secret.encode("utf-8")
         if len(material) < MIN_SECRET:
-            raise ConfigurationError(f"LIMEN_SECRET_KEY has {len(material)} bytes, HS256 needs 32 (RFC 7518 §3.2); {_HOW_TO_MAKE_ONE}")
+            raise ConfigurationError(f"LIMEN_SECRET_KEY has {len(material)} bytes, HS256 needs 32; {_HOW_TO_MAKE_ONE}")
         if _looks_public(secret):  # what everyone may know cannot be a secret (CVE-2022-29217)
             raise ConfigurationError(f"LIMEN_SECRET_KEY is an encoded key or certificate; {_HOW_TO_MAKE_ONE}")
         return cls(_secret_kid(material), "HS256", material)
