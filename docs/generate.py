@@ -29,7 +29,7 @@ SENTENCES: Mapping[str, str] = {
     "secret_key": "Required: 32 bytes or more; signs HS256 tokens, and all other keys are derived from it",
     "secret_key_fallbacks": "Earlier secrets, comma separated: they verify and sign nothing",
     "algorithm": "What signs access tokens: `HS256`, `ES256`, `EdDSA` or `RS256`",
-    "signing_key_file": "PEM file with the private key for ES256, EdDSA or RS256",
+    "signing_key_file": "PEM file with the private key, instead of the key ring in the database",
     "database_url": "`sqlite://…` or `postgresql://…`",
     "redis_url": "`redis://…`, Redis or Valkey: carries revocations to other workers faster",
     "base_url": "Where browsers reach the app: decides the issuer, links, the cookie's name and the allowed origin",
