@@ -14,7 +14,8 @@ from limen.errors import InvalidCredential, TooManyRequests
 Network = IPv4Network | IPv6Network
 
 MAX_NETWORKS = 32
-_RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
+_RATE = re.compile(r"([1-9][0-9]{0,5})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
+_ROUNDING = 1e-4
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
@@ -75,6 +76,7 @@ class Meter:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._began = clock.time()
         self._due: dict[str, float] = {}
 
     def take(self, name: str, rate: Rate) -> None:
@@ -83,13 +85,13 @@ class Meter:
         Raises:
             TooManyRequests: the rate is used up.
         """
-        now = self._clock.time()
-        due = self._due.get(name, now)
-        if not now < due <= now + rate.seconds:  # long ago, or from before the clock was set back
+        now = self._clock.time() - self._began  # small numbers, so that adding up loses nothing that matters
+        due = max(self._due.get(name, now), now)
+        if due > now + 2 * rate.seconds:  # the clock was set back, or the rate was another
             due = now
         due += rate.seconds / rate.requests
         wait = due - now - rate.seconds
-        if wait > 1e-6:
+        if wait > _ROUNDING:
             raise TooManyRequests("a credential's rate is used up", retry_after=math.ceil(wait), credential=name)
         if len(self._due) >= self.MAX_MEASURED and name not in self._due:
             self._make_room(now)
