@@ -25,6 +25,7 @@ from limen.errors import ConfigurationError
 from limen.events import Listener
 from limen.feature import Feature
 from limen.features.trusted_issuers.service import TrustedIssuer
+from limen.http.explain import Explainer
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
 from limen.http.installation import include_apart, install_guards
@@ -143,6 +144,17 @@ class Auth(Authorization, Generic[U]):
         if self._app is None:
             raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
         return route_map(self._app, self.kernel.authenticator.schemes, own=self._own_endpoints)
+
+    def explainer(self) -> Explainer:
+        """Says why somebody would come in at a route of the app, or would not.
+
+        Raises:
+            ConfigurationError: there is no app: `install` was not called.
+        """
+        routes = self.routes()
+        assert self._app is not None, "there are routes"
+        memo = self.kernel.authenticator.memo
+        return Explainer(self._app, routes, rules=self.object_rules, clock=self._clock, memo=memo)
 
     def tables(self) -> tuple[Table, ...]:
         """Every table that this `Auth` stands on, the user's first; all are in the user model's metadata."""

@@ -112,7 +112,7 @@ async def test_every_kind_of_route_is_listed(auth, tmp_path) -> None:
         "GET,HEAD,POST /plain": "unguarded",
         "WEBSOCKET /plain-ws": "unguarded",
         "GET,HEAD /included/plain": "unguarded",  # FastAPI solves no dependencies for Starlette's routes
-        "* /included/static/{path}": "unguarded",
+        "* /included/static/{path:path}": "unguarded",
         "GET /sub/guarded": "guarded",
         "GET /sub/open": "unguarded",
         "GET,HEAD /sub/deeper/plain": "unguarded",
@@ -146,7 +146,7 @@ async def test_public_is_said_of_endpoints_and_mounted_apps(auth, tmp_path) -> N
         "GET /a": "public",
         "GET /b": "public",
         "GET /guarded": "guarded",
-        "* /static/{path}": "public",
+        "* /static/{path:path}": "public",
         "GET,HEAD /sub/plain": "public",
     }
     with pytest.raises(ConfigurationError, match="cannot mark"):

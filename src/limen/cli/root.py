@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from limen.cli import api_keys, database, demo, keys, project, services, users
+from limen.cli import api_keys, database, demo, explain, keys, project, routes, services, users
 from limen.cli.apps import ENVIRONMENT_NAME
 from limen.cli.errors import sentence
 from limen.errors import AuthError, ConfigurationError
@@ -34,7 +34,7 @@ class Root(TyperGroup):
 
 app = typer.Typer(
     cls=Root,
-    help="Authentication and authorization for FastAPI: set up, migrate, manage users and keys.",
+    help="Authentication and authorization for FastAPI: set up, migrate, manage users and keys, see who may do what.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # they show local variables, passwords among them
@@ -46,6 +46,8 @@ app.add_typer(users.group, name="users")
 app.add_typer(api_keys.group, name="api-keys")
 app.add_typer(services.group, name="services")
 app.add_typer(keys.group, name="keys")
+app.command("routes")(routes.routes)
+app.command("explain")(explain.explain)
 app.command("demo")(demo.demo)
 
 

@@ -1,7 +1,7 @@
 """The route map: every route of an app, and who comes in. Read off the routes themselves, mounted apps included."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from fastapi import FastAPI
@@ -49,8 +49,8 @@ class MappedRoute:
 
     def described(self) -> dict[str, object]:
         """The same as JSON knows it."""
-        plain = asdict(self, dict_factory=lambda pairs: {key: value for key, value in pairs if key != "declared"})
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "declared"}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def __str__(self) -> str:
         return f"{','.join(self.methods)} {self.path}"
@@ -106,7 +106,7 @@ def _walk(
             else:
                 access: Access = "public" if is_marked else "unguarded"
                 because = "marked" if is_marked else None
-                yield MappedRoute(path=f"{path}/{{path}}", methods=(EVERY_METHOD,), access=access, because=because)
+                yield MappedRoute(path=f"{path}/{{path:path}}", methods=(EVERY_METHOD,), access=access, because=because)
         else:
             yield _mapped(context, path, schemes, _public_because(context.endpoint, own, is_open))
 

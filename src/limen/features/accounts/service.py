@@ -9,9 +9,10 @@ from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity, canonical_identifier, email_identity, username_identity
 from limen.core.principal import Principal
 from limen.core.revocations import Revocation
+from limen.core.rights import carry
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
-from limen.errors import Conflict, EmailTaken, IncorrectLogin, NotFound, Unprocessable, UsernameTaken
+from limen.errors import Conflict, EmailTaken, IncorrectLogin, InvalidCredential, NotFound, Unprocessable, UsernameTaken
 from limen.events import AccountDeleted, AccountUpdated, Registered, SessionsEnded
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
@@ -96,6 +97,27 @@ class AccountService:
         if account is None:
             raise NotFound("no such user")
         return account
+
+    def principal_of(self, account: Account, *, scope: str | None = None) -> Principal:
+        """Who this account would be if it had signed in just now with its password; for explanations, not for requests.
+
+        Raises:
+            InvalidCredential: the account is disabled, so no credential of it is good.
+            InvalidScope: the scope is malformed.
+        """
+        if not account.held.is_active:
+            raise InvalidCredential("the account is disabled: every credential of it is refused")
+        carried = carry(account.held, self.kernel.roles, scope=scope)
+        return Principal(
+            subject=account.subject,
+            issuer=self.kernel.settings.issuer,
+            credential="access_token",
+            permissions=carried.permissions,
+            roles=carried.roles,
+            auth_time=self.kernel.clock.now(),
+            amr=("pwd",),
+            epoch=account.held.epoch,
+        )
 
     async def list(
         self, *, search: str | None = None, role: str | None = None, limit: int = 50, after: str | None = None
