@@ -65,12 +65,17 @@ def guarded_app(guards: Any) -> FastAPI:
 class Service:
     """A service that runs, and requests to it."""
 
-    def __init__(self, app: FastAPI, client: httpx2.AsyncClient) -> None:
+    def __init__(self, app: FastAPI, client: httpx2.AsyncClient, guards: Any) -> None:
         self.app = app
         self.client = client
+        self._guards = guards
 
     async def who(self, token: str, path: str = "/who") -> httpx2.Response:
         return await self.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    async def landed(self) -> None:
+        """Wait for the fetch that a request of a verifier's may have begun beside it."""
+        await self._guards._issuer.keys._landed()
 
 
 @pytest.fixture
@@ -83,7 +88,7 @@ async def opened() -> AsyncIterator[Visit]:
             await stack.enter_async_context(app.router.lifespan_context(app))
             transport = httpx2.ASGITransport(app)
             client = httpx2.AsyncClient(transport=transport, base_url="http://service.test")
-            return Service(app, await stack.enter_async_context(client))
+            return Service(app, await stack.enter_async_context(client), guards)
 
         yield open_one
 

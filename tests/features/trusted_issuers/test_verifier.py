@@ -190,7 +190,7 @@ async def test_without_a_lifespan_revocations_are_looked_up_now_and_then(
     verifier = Verifier(issuer.issuer, redis_url=valkey_server.url, revocation_deaf_seconds=0.9)
     app = guarded_app(verifier)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://service.test") as client:
-        service = Service(app, client)
+        service = Service(app, client, verifier)
         token = issuer.token(sid="by hand")
         assert (await service.who(token)).status_code == 200
         await feed.publish([ended("by hand")])
