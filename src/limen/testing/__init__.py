@@ -19,8 +19,19 @@ from limen.db.users import UserMixin
 from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.testing.agreement import assert_filter_agrees
+from limen.testing.matrix import Matrix, call_matrix
 
-__all__ = ["PASSWORD", "FakeClock", "SignedIn", "as_user", "assert_filter_agrees", "create_tables", "fast_hasher"]
+__all__ = [
+    "PASSWORD",
+    "FakeClock",
+    "Matrix",
+    "SignedIn",
+    "as_user",
+    "assert_filter_agrees",
+    "call_matrix",
+    "create_tables",
+    "fast_hasher",
+]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - every test user's
 
