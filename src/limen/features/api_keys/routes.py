@@ -109,7 +109,7 @@ def _own_routes(service: ApiKeyService) -> APIRouter:
         """One's own keys, the newest first."""
         return [_listed_out(service, key) for key in await service.list(principal.subject)]
 
-    @router.delete("/{key_id}", status_code=204, responses=refusals(404))
+    @router.delete("/{key_id}", status_code=204, responses=refusals(404, 422))
     async def revoke_api_key(key_id: str, principal: Owner, request: Request) -> Response:
         """Take a key back."""
         await service.revoke(key_id, user=principal.subject, client=kernel.client(request))
@@ -155,13 +155,15 @@ def _admin_routes(service: ApiKeyService) -> APIRouter:
         new = await service.create_for_service(user_id, **terms, by=manager, client=kernel.client(request))
         return _new_out(service, new)
 
-    @router.get("", dependencies=[Depends(kernel.require(SEE))], response_model_exclude_unset=True)
+    @router.get(
+        "", dependencies=[Depends(kernel.require(SEE))], response_model_exclude_unset=True, responses=refusals(422)
+    )
     async def list_api_keys_of(user_id: UserId) -> list[ListedApiKeyOut]:
         """A user's keys, the newest first."""
         return [_listed_out(service, key) for key in await service.list(user_id)]
 
     @router.delete(
-        "/{key_id}", status_code=204, dependencies=[Depends(kernel.require(MANAGE))], responses=refusals(404)
+        "/{key_id}", status_code=204, dependencies=[Depends(kernel.require(MANAGE))], responses=refusals(404, 422)
     )
     async def revoke_api_key_of(user_id: UserId, key_id: str, request: Request) -> Response:
         """Take a user's key back."""

@@ -92,6 +92,7 @@ def _oauth_routes(service: TokenService) -> APIRouter:
 
     @router.post(
         "/revoke",
+        response_class=Response,
         responses=oauth_refusals(400, 401, 413, 415, 429, 503),
         openapi_extra=form_schema({"token": "the token to revoke"}, {"token_type_hint": "not needed"}),
     )
