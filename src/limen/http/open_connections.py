@@ -80,8 +80,16 @@ class OpenConnections:
                 del self._by_target[target]
 
     def _close(self, revocation: Revocation) -> None:
+        if revocation.refuses_a_key:
+            self._close_those_by_token()
         for connection in tuple(self._by_target.get((revocation.kind, revocation.target), ())):
             if self._revocations.covers(connection.principal):
+                connection.close()
+
+    def _close_those_by_token(self) -> None:
+        """Nobody knows any more which key their tokens were signed with; whose was good comes back."""
+        for connection in set[OpenConnection]().union(*self._by_target.values()):
+            if connection.principal.credential == "access_token":
                 connection.close()
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
 
 import pytest
+from fastapi import Depends, FastAPI
+from starlette.responses import StreamingResponse
 from tests.features.mini_app import Browser, MiniApp
 
 from limen import Passwords
@@ -20,9 +22,9 @@ ANNOUNCED, TOKEN_ENDS = {"seconds": 601}, {"minutes": 15, "seconds": 66}
 Opened = Callable[..., Awaitable[MiniApp]]
 
 
-async def worker(opened: Opened, **settings: Any) -> MiniApp:
+async def worker(opened: Opened, routes: Any = None, **settings: Any) -> MiniApp:
     """One of several on the same database."""
-    return await opened(settings={"algorithm": "ES256", "revocation_poll_seconds": 0.05, **settings})
+    return await opened(routes=routes, settings={"algorithm": "ES256", "revocation_poll_seconds": 0.05, **settings})
 
 
 def keys_of(mini: MiniApp) -> SigningKeys:
@@ -188,6 +190,32 @@ async def test_a_compromised_key_is_refused_everywhere_within_the_promise(opened
     await soon(lambda: refused(there, alice, bob))
     for mini in (here, there):
         assert stolen not in await published(mini)
+
+
+async def test_a_compromised_key_closes_what_its_tokens_keep_open(opened):
+    def watch(app: FastAPI, auth: Any) -> None:
+        @app.get("/events")
+        async def events(_: Annotated[Any, Depends(auth.current_principal)]) -> StreamingResponse:
+            async def forever() -> AsyncIterator[str]:
+                yield "hello"
+                await asyncio.sleep(3600)
+
+            return StreamingResponse(forever())
+
+    here, there = await worker(opened), await worker(opened, routes=watch)
+    alice = await here.signed_in()
+    stream = asyncio.create_task(there.visitor().get("/events", headers=dict(alice.credentials())))
+    await soon(lambda: is_open(there, 1))
+    await keys_of(here).rotate_now()  # which harms nobody
+    await asyncio.sleep(0.2)
+    assert await is_open(there, 1)
+    await keys_of(here).retire_now(kid_of(alice))
+    await soon(lambda: is_open(there, 0))
+    assert (await stream).text == "hello"
+
+
+async def is_open(mini: MiniApp, number: int) -> bool:
+    return len(mini.auth.kernel.open_connections) == number
 
 
 async def refused(mini: MiniApp, *browsers: Browser) -> bool:
