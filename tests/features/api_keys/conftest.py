@@ -1,11 +1,11 @@
 """An app with keys and services, and a few guarded routes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from sqlalchemy import event
 from tests.features.mini_app import MiniApp, features_of
 
@@ -14,7 +14,7 @@ from limen import ApiKeys, Auth, Principal, Services, authenticated, method
 
 def routes(app: FastAPI, auth: Auth[Any]) -> None:
     """Reading, writing, an administrator's page, machines only, people only, and a WebSocket."""
-    Anyone = Annotated[Principal, Depends(auth.require(authenticated()))]
+    anyone = Depends(auth.require(authenticated()))
 
     @app.get("/items", dependencies=[Depends(auth.require("items:read"))])
     async def read_items() -> list[str]:
@@ -33,7 +33,7 @@ def routes(app: FastAPI, auth: Auth[Any]) -> None:
         return {"welcome": True}
 
     @app.get("/who")
-    async def who(principal: Anyone) -> dict[str, object]:
+    async def who(principal: Annotated[Principal, anyone]) -> dict[str, object]:
         return {
             "sub": principal.subject,
             "credential": principal.credential,
@@ -45,10 +45,11 @@ def routes(app: FastAPI, auth: Auth[Any]) -> None:
         }
 
     @app.websocket("/ws")
-    async def ws(websocket: WebSocket, principal: Anyone) -> None:
+    async def ws(websocket: WebSocket, principal: Annotated[Principal, anyone]) -> None:
         await websocket.accept()
         await websocket.send_json({"sub": principal.subject})
-        await websocket.receive_text()
+        with suppress(WebSocketDisconnect):
+            await websocket.receive_text()
 
 
 @contextmanager
