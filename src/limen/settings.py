@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -20,6 +21,8 @@ from limen.errors import ConfigurationError
 _log = logging.getLogger("limen.settings")
 
 HOW_TO_MAKE_ONE = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+
+M = TypeVar("M", bound=BaseSettings)
 
 Algorithm = Literal["HS256", "ES256", "EdDSA", "RS256"]
 
@@ -106,10 +109,7 @@ class AuthSettings(BaseSettings):
         Raises:
             ConfigurationError: a value is of the wrong form.
         """
-        try:
-            return cls()
-        except ValidationError as error:
-            raise ConfigurationError(_sentence(error)) from None
+        return load(cls)
 
     def secret(self) -> str:
         """The root secret.
@@ -125,10 +125,22 @@ class AuthSettings(BaseSettings):
         return self.secret_key.get_secret_value()
 
 
-def _sentence(error: ValidationError) -> str:
+def load(model: type[M]) -> M:
+    """The settings of one class, from the environment and `.env`; features load theirs with it.
+
+    Raises:
+        ConfigurationError: a value is of the wrong form; the sentence names the setting, never the value.
+    """
+    try:
+        return model()
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error, prefix=model.model_config.get("env_prefix") or "")) from None
+
+
+def _sentence(error: ValidationError, *, prefix: str) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     field = str(first["loc"][0]) if first["loc"] else ""
-    name = field if field.isupper() or not field else f"LIMEN_{field.upper()}"
+    name = field if field.isupper() or not field else f"{prefix}{field}".upper()
     return f"{name}: {first['msg']}".removeprefix(": Value error, ")
 
 
@@ -143,8 +155,8 @@ def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
 
 
 def warn_of_unknown_names(known: frozenset[str]) -> None:
-    """Log each `LIMEN_*` name of the environment that nothing reads, with the nearest name that something does."""
-    for name in sorted(os.environ):
+    """Log each `LIMEN_*` name of the environment or `.env` that nothing reads, with the nearest that something does."""
+    for name in sorted({*os.environ, *dotenv_values(".env")}):
         if not name.startswith("LIMEN_") or name in known or name.startswith("LIMEN_OAUTH_"):
             continue
         near = difflib.get_close_matches(name, known, n=1)

@@ -73,7 +73,7 @@ async def test_a_form_on_a_foreign_page_is_refused(chromium, site, host):
     person = await chromium.new_context()
     page = await person.new_page()
     await sign_in(page, site)
-    with _foreign_page(f"<form method=post action={site}/transfer><button>win</button></form>") as port:
+    with ForeignPage(f"<form method=post action={site}/transfer><button>win</button></form>") as port:
         await page.goto(f"http://{host}:{port}")
         async with page.expect_response(f"{site}/transfer") as caught:
             await page.click("button")
@@ -83,7 +83,7 @@ async def test_a_form_on_a_foreign_page_is_refused(chromium, site, host):
     assert await known_as(page) == EMAIL
 
 
-class _foreign_page:
+class ForeignPage:
     """A server of somebody else with one page."""
 
     def __init__(self, html: str) -> None:

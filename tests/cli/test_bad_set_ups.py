@@ -111,4 +111,4 @@ def test_as_a_process_too_there_is_no_traceback(command: Command) -> None:
 def test_unknown_command_is_a_usage_error(limen: Limen) -> None:
     done = limen("usres")
     assert done.exit_code == 2
-    assert "Did you mean 'users'?" in done.stderr
+    assert "Did you mean 'users'" in done.stderr

@@ -52,8 +52,18 @@ async def occupied(pool: HashingPool, gate: threading.Event) -> asyncio.Task[boo
     return task
 
 
+_others: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True)
+def _remember_the_threads_of_other_pools() -> None:
+    _others.clear()
+    _others.update(threading.enumerate())
+
+
 def own_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("limen-hash-")]
+    threads = (thread for thread in threading.enumerate() if thread not in _others)
+    return [thread for thread in threads if thread.name.startswith("limen-hash-")]
 
 
 async def test_no_thread_starts_before_the_first_job() -> None:

@@ -12,7 +12,7 @@ MAX_REMEMBERED = 20_000
 class Remembered:
     """Maps the digest of a credential to the principal that it proved. Only what verified gets in.
 
-    Memory holds digests, no credentials. Each carrier has a map of its own, so that a cookie's value is no bearer token.
+    Memory holds digests, no credentials. Each carrier has a map of its own: a cookie's value is no bearer token.
     """
 
     def __init__(self, revocations: Revocations, *, limit: int = MAX_REMEMBERED) -> None:

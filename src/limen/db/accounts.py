@@ -178,9 +178,10 @@ class UserStore(Generic[U]):
         statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
         return bool(await self._database.write(statement))
 
-    async def change_within(self, connection: AsyncConnection, user_id: object, values: Mapping[str, object]) -> None:
+    async def change_within(self, connection: AsyncConnection, user_id: object, values: Mapping[str, object]) -> bool:
         """The same inside a caller's transaction."""
-        await connection.execute(update(self._tables.users).where(self.key == user_id).values(dict(values)))
+        statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
+        return (await connection.execute(statement)).first() is not None
 
     async def remove(self, connection: AsyncConnection, user_id: object) -> Revocation | None:
         """Delete the user and, by the foreign keys, all that hangs on it; the revocation to write and apply."""

@@ -1,5 +1,6 @@
 """The unit of work: limen's own short transactions, never the request's (a rollback would undo a theft response)."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,10 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from limen.db.engine import create_engine
 from limen.db.pragmas import keep_foreign_keys
 from limen.db.sqlite_lane import Rows, SqliteLane
-from limen.errors import ConfigurationError, Unavailable, Unprocessable
+from limen.errors import ConfigurationError, Conflict, Unavailable, Unprocessable
 
 _DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
 
+
+DEADLINE_SECONDS = 15.0
+"""For a statement or transaction on a server, and the wait for a connection: a frozen server answers nobody, and the
+client that waits for us has gone by then."""
 
 _is_in_transaction: ContextVar[bool] = ContextVar("limen_is_in_transaction", default=False)
 """A statement of its own inside a transaction would wait for the writer that waits for it."""
@@ -78,7 +83,7 @@ class Database:
         with outages():
             if self._read_lane is not None:
                 return await self._read_lane.run(statement)
-            async with self._autocommit.connect() as connection:
+            async with asyncio.timeout(DEADLINE_SECONDS), self._autocommit.connect() as connection:
                 return (await connection.execute(statement)).all()
 
     async def write(self, statement: Executable) -> Rows:
@@ -144,7 +149,8 @@ class Database:
             raise RuntimeError("a write inside a transaction must go through the transaction's connection")
         with outages():
             if self._writers is None:
-                yield
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    yield
             else:
                 async with self._writers:
                     yield
@@ -169,7 +175,7 @@ def outages() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise UniqueViolation(_constraint_in(str(error.orig))) from None
+        raise _violation(error) from None
     except _DOWN as error:
         raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
     except (DataError, OverflowError) as error:  # too long, too big, a NUL: what models did not limit
@@ -178,6 +184,14 @@ def outages() -> Iterator[None]:
         if error.connection_invalidated:
             raise Unavailable(f"database: {_driver_words(error)}", retry_after=1) from error
         raise
+
+
+def _violation(error: IntegrityError) -> Exception:
+    """A value that is taken, or a row that is gone by now (PostgreSQL's SQLSTATE 23503, SQLite's words)."""
+    words = _constraint_in(str(error.orig))
+    if "FOREIGN KEY" in words or "foreign key" in words:
+        return Conflict("what this belongs to is gone")
+    return UniqueViolation(words) if "nique" in words or "UNIQUE" in words else error
 
 
 def _constraint_in(words: str) -> str:

@@ -38,7 +38,7 @@ def _sqlite(url: URL) -> AsyncEngine:
 def _server(url: URL) -> AsyncEngine:
     limits: dict[str, object] = {}
     if url.drivername == "postgresql+psycopg":
-        limits = {"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=10000"}
+        limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000 -c lock_timeout=10000"}
     elif url.drivername == "postgresql+asyncpg":
-        limits = {"timeout": 5, "server_settings": {"statement_timeout": "15000", "lock_timeout": "10000"}}
+        limits = {"timeout": 5, "server_settings": {"statement_timeout": "10000", "lock_timeout": "10000"}}
     return create_async_engine(url, connect_args=limits, **POSTGRES_POOL)

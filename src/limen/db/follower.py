@@ -20,6 +20,9 @@ _deaf_counter = metrics.get_meter("limen").create_counter(
 
 Job = Callable[[], Coroutine[None, None, None]]
 
+POLL_MARGIN = 0.8
+"""Of the promised time between polls; the rest is for the query and for a busy event loop."""
+
 LAST_SEEN_SECONDS = 60.0
 PURGE_SECONDS = 600.0
 
@@ -102,7 +105,9 @@ class Follower:
 
     async def _until_next_look(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._poll_seconds):  # Python 3.11's wait_for can swallow the cancellation
+            async with asyncio.timeout(
+                POLL_MARGIN * self._poll_seconds
+            ):  # Python 3.11's wait_for can swallow the cancellation
                 await self._wake.wait()
         self._wake.clear()
 

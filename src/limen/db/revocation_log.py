@@ -17,7 +17,7 @@ from limen.db.tables import Tables
 from limen.db.types import DatabaseSeconds, from_epoch
 
 OVERLAP_SECONDS = 20
-"""Longer than any transaction of limen's can last (the statement limit is 15 s)."""
+"""Longer than any transaction of limen's can last (the deadline is 15 s)."""
 
 
 class RevocationLog:

@@ -33,7 +33,8 @@ class FeedFollower:
 
         self._task = asyncio.create_task(self._feed.follow(self._revocations.apply, heard=heard))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(is_heard.wait(), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):  # Python 3.11's wait_for can swallow a cancellation
+                await is_heard.wait()
 
     async def stop(self) -> None:
         """End the task."""

@@ -28,34 +28,6 @@ _PROBLEM_SCHEMA = {
 }
 
 
-def oauth_refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """The same for an endpoint that speaks RFC 6749 §5.2."""
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
-    return {status: {"description": _WORDS[status], "content": content} for status in statuses}
-
-
-_WORDS = {
-    400: "Two credentials, or a request that cannot be read",
-    401: "Not authenticated",
-    403: "Not allowed",
-    404: "No such object",
-    409: "Conflicts with the present state",
-    413: "Body too large",
-    415: "Another media type",
-    422: "Fields missing or not valid",
-    429: "Too many tries",
-    503: "Not available for a moment",
-}
-_OAUTH_SCHEMA = {
-    "title": "OAuthError",
-    "description": "An error of an OAuth endpoint (RFC 6749 §5.2).",
-    "type": "object",
-    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
-    "required": ["error"],
-}
-_OF_EVERY_GUARD = (400, 401, 403, 429, 503)
-
-
 _WORDS = {
     400: "Two credentials, or a request that cannot be read",
     401: "Not authenticated",
@@ -86,6 +58,12 @@ def problem_response(description: str) -> dict[str, object]:
 def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
     """The `responses=` of a route that answers problems with these statuses."""
     return {status: problem_response(_WORDS[status]) for status in statuses}
+
+
+def oauth_refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The same for an endpoint that speaks RFC 6749 §5.2."""
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}}}
+    return {status: {"description": _WORDS[status], "content": content} for status in statuses}
 
 
 def describe_guards(app: FastAPI, schemes: Sequence[Scheme]) -> None:

@@ -1,7 +1,7 @@
 """WebSockets and streams that stay open end with the session that opened them."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
@@ -15,21 +15,21 @@ PROMISE = 1.0
 
 
 def open_routes(app: FastAPI, auth: Auth[Any]) -> None:
-    Known = Annotated[Principal, Depends(auth.current_principal)]
+    known = Depends(auth.current_principal)
 
     @app.websocket("/echo")
-    async def echo(socket: WebSocket, principal: Known) -> None:
+    async def echo(socket: WebSocket, principal: Principal = known) -> None:
         await socket.accept()
         while True:
             await socket.send_text(await socket.receive_text())
 
     @app.websocket("/silent")
-    async def silent(socket: WebSocket, principal: Known) -> None:
+    async def silent(socket: WebSocket, principal: Principal = known) -> None:
         await socket.accept()
         await asyncio.sleep(3600)
 
     @app.get("/events")
-    async def events(principal: Known) -> StreamingResponse:
+    async def events(principal: Principal = known) -> StreamingResponse:
         async def forever():
             yield "data: hello\n\n"
             await asyncio.sleep(3600)
@@ -37,7 +37,7 @@ def open_routes(app: FastAPI, auth: Auth[Any]) -> None:
         return StreamingResponse(forever(), media_type="text/event-stream")
 
     @app.get("/brief")
-    async def brief(principal: Known) -> StreamingResponse:
+    async def brief(principal: Principal = known) -> StreamingResponse:
         async def twice():
             yield "one"
             yield "two"
@@ -92,7 +92,7 @@ async def opened_line(mini, path: str, *, websocket: bool):
 ENDINGS = {
     "logout": lambda mini, alice: alice.post("/auth/logout"),
     "disabled": lambda mini, alice: mini.auth[Accounts].set_active(alice.account.id, False),
-    "roles changed": lambda mini, alice: mini.auth[Roles].assign(alice.account.id, roles=["editor"]),
+    "roles changed": lambda mini, alice: mini.auth[Roles].assign_as_operator(alice.account.id, roles=["editor"]),
     "deleted": lambda mini, alice: mini.auth[Accounts].remove(alice.account.id),
 }
 

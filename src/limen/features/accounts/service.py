@@ -197,7 +197,8 @@ class AccountService:
         kernel = self.kernel
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, user_id):
-                await kernel.users.change_within(connection, user_id, {"is_active": active})
+                if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
+                    raise NotFound("no such user", user=user_id)
             ended = () if active else await self._shut_out(connection, user_id)
         kernel.revocation_log.apply(ended)
         await self._report_change(user_id, ("is_active",), client)

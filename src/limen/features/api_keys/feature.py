@@ -21,6 +21,7 @@ from limen.features.api_keys.store import ApiKeyStore
 from limen.features.api_keys.tables import api_key_table
 from limen.http.scheme import Carrier, Scheme
 from limen.kernel import Kernel
+from limen.settings import load
 
 
 class ApiKeySettings(BaseSettings):
@@ -54,7 +55,7 @@ class ApiKeys(ApiKeyService, Feature):
 
     def bind(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        settings = ApiKeySettings()
+        settings = load(ApiKeySettings)
         environment = settings.environment if self._environment is None else self._environment
         self.prefix = prefix_of(KIND, environment)
         self.per_user = settings.per_user

@@ -19,6 +19,7 @@ from limen.features.passwords.service import PasswordService
 from limen.features.passwords.store import PasswordStore
 from limen.features.passwords.tables import password_table
 from limen.kernel import Kernel
+from limen.settings import load
 
 
 class PasswordSettings(BaseSettings):
@@ -48,7 +49,7 @@ class Passwords(PasswordService, Feature):
 
     def bind(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        settings = PasswordSettings()
+        settings = load(PasswordSettings)
         self.rules = PasswordRules(min_length=settings.min_length)
         self.hasher = self._given_hasher or PasswordHasher(
             memory_kib=settings.memory_kib,

@@ -20,7 +20,7 @@ from limen.features.services.store import ServiceStore
 from limen.features.services.tables import service_credential_table
 from limen.features.tokens.service import TokenService
 from limen.kernel import Kernel
-from limen.settings import CommaList
+from limen.settings import CommaList, load
 
 
 class ServiceSettings(BaseSettings):
@@ -49,7 +49,7 @@ class Services(ServiceAccounts, Feature):
         self.kernel = kernel
         self.tokens = kernel.service(TokenService)
         self.prefix = prefix_of(SECRET_KIND, "")
-        self.audiences = frozenset(ServiceSettings().audiences if self._audiences is None else self._audiences)
+        self.audiences = frozenset(load(ServiceSettings).audiences if self._audiences is None else self._audiences)
         table = service_credential_table(kernel.tables)
         self.store = ServiceStore(kernel.database, table, users=kernel.users, rights=kernel.rights)
         kernel.follower.purge_by(self.purge)
