@@ -32,12 +32,17 @@ _NEEDED = {"dependencies", "call", "name", "http_connection_param_name", "own_oa
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """A guard as one route declares it: with its scopes, the policy that they make, and the parameter it answers."""
+    """A guard as one route declares it: with its scopes, the policy that they make, and the parameter it answers.
+
+    Attributes:
+        is_plain: whether its answer can be recalled, without a database and without awaiting the app's functions.
+    """
 
     guard: Guard
     scopes: SecurityScopes
     policy: Policy
     name: str | None
+    is_plain: bool
 
 
 class GuardedRoute(APIRoute):
@@ -64,8 +69,8 @@ def _guarded(declared: tuple[_Declared, ...], rest: Handler, plain: Handler, pro
             return await plain(request)
         values = request.scope[_VALUES] = {}
         for each in declared:
-            value: object = each.guard.recall(request, each.policy)
-            if value is None or each.guard.loads:
+            value: object = each.guard.recall(request, each.policy) if each.is_plain else None
+            if value is None:
                 value = await each.guard(request, each.scopes)
             if each.name is not None:
                 values[each.name] = value
@@ -100,11 +105,14 @@ def _with_answers(call: Call) -> Call:
 
 
 def _declared_guards(dependant: Dependant) -> tuple[_Declared, ...]:
-    return tuple(
-        _Declared(sub.call, SecurityScopes(_scopes(sub)), sub.call.with_scopes(_scopes(sub)), sub.name)
-        for sub in dependant.dependencies
-        if isinstance(sub.call, Guard)
-    )
+    return tuple(_declared(sub.call, sub) for sub in dependant.dependencies if isinstance(sub.call, Guard))
+
+
+def _declared(guard: Guard, sub: Dependant) -> _Declared:
+    scopes = _scopes(sub)
+    policy = guard.with_scopes(scopes)
+    is_plain = not guard.loads and not policy.is_async
+    return _Declared(guard, SecurityScopes(scopes), policy, sub.name, is_plain)
 
 
 def _scopes(dependant: Dependant) -> list[str]:

@@ -71,8 +71,11 @@ class Guard:
         """The principal, if it is known already and `policy` (this guard's, with scopes) plainly allows it.
 
         None decides nothing: calling the guard does.
+
+        Args:
+            policy: one without asynchronous functions.
         """
-        if policy.is_async or _decisions.isEnabledFor(logging.DEBUG):
+        if _decisions.isEnabledFor(logging.DEBUG):
             return None
         principal = self.authenticator.recall(connection)
         if principal is None or policy.decide(principal, self._clock.time()) is not None:
