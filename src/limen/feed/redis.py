@@ -161,7 +161,7 @@ class RedisFeed:
             raise ConfigurationError(
                 "LIMEN_REDIS_URL is set and the package redis is missing: pip install 'limen[redis]'"
             ) from None
-        # No retries: the library's would reconnect in silence, and what was said meanwhile would be lost for seconds.
+        # No retries, whatever the default: a silent reconnection would lose what was said meanwhile, for seconds.
         options: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
         try:
             return Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **options)
