@@ -35,7 +35,7 @@ async def test_every_answer_is_about_whoever_asked(four_workers: Workers) -> Non
     gate = asyncio.Semaphore(AT_ONCE)
     async with browser() as http:
         people = [await credentials_of(http, four_workers.next_url(), number) for number in range(PEOPLE)]
-        asked = [(who, random.choice(ways)) for who, ways in people for _ in range(REQUESTS)]  # noqa: S311
+        asked = [(who, random.choice(ways)) for who, ways in people for _ in range(REQUESTS)]
         random.shuffle(asked)
 
         async def ask(who: str, headers: dict[str, str]) -> bool:
