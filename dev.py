@@ -65,7 +65,7 @@ def check(_: list[str]) -> None:
         "lint": ["ruff", "check", "--quiet"],
         "format": ["ruff", "format", "--check", "--quiet"],
         "types": ["mypy", "--strict", "--no-error-summary"],
-        "imports": ["lint-imports", "--no-logo"],
+        "imports": ["lint-imports", "--no-logo", "--no-cache"],
     }
     failed = [name for name, command in tools.items() if not passes(name, command)]
     sys.exit(f"dev.py check: {', '.join(failed)} failed" if failed else 0)
