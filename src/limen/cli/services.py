@@ -35,9 +35,7 @@ def create(
 
     async def work(auth: "Auth[UserMixin]") -> dict[str, object]:
         services = _services(auth)
-        account = await services.create(name)
-        if role or permission:
-            account = await _assign(auth, account, role or (), permission or ())
+        account = await services.create(name, roles=role or (), permissions=permission or ())
         shown = _described(account)
         return {**shown, "client_secret": (await services.add_secret(account)).text} if secret else shown
 
@@ -135,14 +133,6 @@ def revoke(
 
     run(app, work)
     typer.echo(f"Revoked {credential_id}.")
-
-
-async def _assign(
-    auth: "Auth[UserMixin]", account: "Account", roles: "list[str] | tuple[()]", permissions: "list[str] | tuple[()]"
-) -> "Account":
-    from limen.features.roles import Roles
-
-    return await auth[Roles].assign_as_operator(account.id, roles=roles, permissions=permissions)
 
 
 def _services(auth: "Auth[UserMixin]") -> "ServiceAccounts":

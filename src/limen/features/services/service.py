@@ -1,7 +1,7 @@
 """Decides about service accounts: what one may have, what it gets."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from secrets import token_hex
@@ -14,6 +14,7 @@ from limen.core.key_terms import check_overlap
 from limen.core.keys import VerifyingKey
 from limen.core.login import Completed
 from limen.core.oauth_client import ProvenClient
+from limen.core.permissions import is_permission
 from limen.core.principal import Principal
 from limen.core.rights import check_holds
 from limen.core.strict_json import parse_object
@@ -56,19 +57,27 @@ class ServiceAccounts:
     audiences: frozenset[str]
 
     async def create(
-        self, name: str, *, values: Mapping[str, object] | None = None, client: Client = NOWHERE
+        self,
+        name: str,
+        *,
+        roles: Iterable[str] = (),
+        permissions: Iterable[str] = (),
+        values: Mapping[str, object] | None = None,
+        client: Client = NOWHERE,
     ) -> Account:
-        """Make a service account that holds nothing yet.
+        """Make a service account.
 
         Args:
             name: unique among the usernames.
+            roles, permissions: what it holds; for operators, never from a request's body.
             values: the app's own columns.
 
         Raises:
-            Unprocessable: the name is not of the form of a username.
+            Unprocessable: the name is not of the form of a username, or a role or permission is not declared.
             UsernameTaken: another account has it.
         """
         kernel, now = self.kernel, self.kernel.clock.now()
+        roles, permissions = self._declared(roles, permissions)
         address = f"{token_hex(12)}@service.invalid"  # RFC 2606 §2: no mail ever gets there
         own = {**(values or {}), "is_service": True}
         try:
@@ -80,6 +89,7 @@ class ServiceAccounts:
                     created_at=now,
                     values=own,
                 )
+                await kernel.rights.grant(connection, user_id, roles=roles, permissions=permissions)
         except UniqueViolation:
             raise UsernameTaken from None
         await kernel.events.publish(ServiceCreated(at=now, subject=str(user_id), client=client, name=name))
@@ -208,6 +218,24 @@ class ServiceAccounts:
     async def purge(self) -> None:
         """Delete credentials that ended over 30 days ago."""
         await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
+
+    def _declared(self, roles: Iterable[str], permissions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+        known = self.kernel.vocabulary.knows_permission
+        named, held = frozenset(roles), frozenset(name.removesuffix(":*") for name in permissions)
+        errors = [
+            *(
+                {"loc": ["role"], "msg": f"There is no role {name!a}.", "type": "role"}
+                for name in sorted(named - self.kernel.roles.keys())
+            ),
+            *(
+                {"loc": ["permission"], "msg": f"There is no permission {name!a}.", "type": "permission"}
+                for name in sorted(held)
+                if not is_permission(name) or not known(name)
+            ),
+        ]
+        if errors:
+            raise Unprocessable("unknown roles or permissions", errors=errors)
+        return named, held
 
     async def _add(
         self,
