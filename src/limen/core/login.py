@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from limen.core.client import Client
-from limen.core.permissions import parse_scope
 from limen.core.oauth_client import ProvenClient
+from limen.core.permissions import parse_scope
 from limen.core.rights import Held
 from limen.errors import InvalidRequest, InvalidToken
 

@@ -1,6 +1,7 @@
 """What an app needs so that guards work on it, whoever brings them."""
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from limen.errors import AuthError
 from limen.http.authenticate import Authenticator
@@ -13,7 +14,8 @@ from limen.http.responses import answer
 
 def install_guards(app: FastAPI, authenticator: Authenticator, *, connections: OpenConnections) -> None:
     """Let the app's routes be guarded and described, refusals be answered, and open connections end in time."""
-    app.router.route_class = GuardedRoute
+    if app.router.route_class is APIRoute:  # an app's own class keeps its place; its guards are checked FastAPI's way
+        app.router.route_class = GuardedRoute
     app.add_middleware(WatchOpenConnections, connections=connections, memo=authenticator.memo)
     app.add_exception_handler(AuthError, answer)
     describe_guards(app, authenticator.schemes)
