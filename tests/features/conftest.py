@@ -9,22 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine
-from tests.features.mini_app import MiniApp, features_of, open_app, settings_of
+from tests.features.mini_app import MiniApp, create_default_tables, open_app
 from tests.servers.postgres import PostgresServer
-
-from limen import Auth
 
 OpenApp = Callable[..., Any]
 NewDatabase = Callable[..., str]
-
-
-def create_default_tables(url: str) -> None:
-    """limen's own tables, in an empty database."""
-    engine = create_engine(url)
-    auth = Auth(settings=settings_of("sqlite+aiosqlite://"), features=features_of())
-    auth.kernel.tables.users.metadata.create_all(engine, tables=list(auth.tables()))
-    engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +76,9 @@ async def opened(new_database: NewDatabase, database_url: str, carrier: str) -> 
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> MiniApp:
-            url = new_database(with_tables=False) if "user" in options else database_url
-            return await stack.enter_async_context(open_app(url, carrier=carrier, **options))
+            own = "user" in options
+            url = new_database(with_tables=False) if own else database_url
+            return await stack.enter_async_context(open_app(url, carrier=carrier, has_tables=not own, **options))
 
         yield open_one
 

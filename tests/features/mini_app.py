@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine
 
 from limen import Accounts, Auth, AuthSettings, Feature, Passwords, Role, Roles, Sessions, Tokens
 from limen.db.accounts import Account
@@ -164,6 +165,14 @@ def settings_of(database_url: str, **changes: Any) -> AuthSettings:
     return AuthSettings(_env_file=None, **{"secret_key": SECRET, "database_url": database_url, **changes})
 
 
+def create_default_tables(url: str) -> None:
+    """Make the tables of limen's default features in an empty database, to be copied."""
+    engine = create_engine(url)
+    auth = Auth(settings=settings_of("sqlite+aiosqlite://"), features=features_of())
+    auth.kernel.tables.users.metadata.create_all(engine, tables=list(auth.tables()))
+    engine.dispose()
+
+
 @asynccontextmanager
 async def open_app(
     database_url: str,
@@ -174,11 +183,13 @@ async def open_app(
     carrier: str = "bearer",
     listeners: Iterable[Any] = (),
     settings: Mapping[str, Any] | None = None,
+    has_tables: bool = False,
     **options: Any,
 ) -> AsyncIterator[MiniApp]:
     """An app with just these features and routes, its tables made, its lifespan running.
 
     Args:
+        has_tables: whether the database has those of the default features; what other features need is made.
         routes: adds the app's own routes, given the app and its `Auth`.
         options: more arguments of `Auth`.
     """
@@ -195,7 +206,8 @@ async def open_app(
     auth.install(app)
     if routes is not None:
         routes(app, auth)
-    await create_tables(auth)
+    if not has_tables or features is not None:
+        await create_tables(auth)
     mini = MiniApp(auth, app, clock, events, carrier)
     async with app.router.lifespan_context(app):
         yield mini

@@ -154,18 +154,20 @@ async def test_who_takes_a_deleted_users_key_is_somebody_new(opened, request):
     refused(await alice.me(), 401, "invalid_token")
 
 
-async def test_on_the_apps_own_engine_nothing_of_a_closed_account_is_left(new_database, opened):
+@pytest.fixture
+async def own_engine(new_database):
     engine = create_async_engine(new_database(with_tables=False))
-    try:
-        mini = await opened(user=Owner, engine=engine)
-        alice = await mini.signed_in()
-        answer = await alice.request("DELETE", "/users/me", json={"password": PASSWORD})
-        assert answer.status_code == 204
-        for table in mini.auth.tables():
-            if table.name.startswith("limen_") and "user_id" in table.c:
-                assert not await mini.auth.kernel.database.read(table.select()), table.name
-    finally:
-        await engine.dispose()
+    yield engine
+    await engine.dispose()
+
+
+async def test_on_the_apps_own_engine_nothing_of_a_closed_account_is_left(own_engine, opened):
+    mini = await opened(user=Owner, engine=own_engine)
+    alice = await mini.signed_in()
+    assert (await alice.request("DELETE", "/users/me", json={"password": PASSWORD})).status_code == 204
+    for table in mini.auth.tables():
+        if table.name.startswith("limen_") and "user_id" in table.c:
+            assert not await mini.auth.kernel.database.read(table.select()), table.name
 
 
 def test_a_model_that_cannot_be_a_user_is_refused_at_start():

@@ -42,7 +42,7 @@ async def test_the_same_token_within_the_grace_gets_the_same_successor(mini):
     first = alice.refresh_token
     await alice.refresh()
     successor = alice.refresh_token
-    mini.clock.advance(seconds=9)
+    mini.clock.advance(seconds=5)  # its clock runs on beside; a loaded machine takes its time
     for _ in range(3):
         assert (await alice.refresh(first)).json()["refresh_token"] == successor
     assert (await stored(mini, first)).generation == 1
