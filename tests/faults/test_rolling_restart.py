@@ -35,7 +35,7 @@ class Balancer:
 
     async def drain(self, worker: Worker) -> None:
         self._serving.remove(worker.url)
-        while self._under_way[worker.url]:
+        while self._under_way[worker.url]:  # noqa: ASYNC110 - whoever ends a request does not know who waits
             await asyncio.sleep(0.01)
 
     def restore(self, worker: Worker) -> None:
