@@ -1,7 +1,7 @@
 """What `current_user` hands to the app: an instance as a session would have left it."""
 
 import pytest
-from sqlalchemy import ForeignKey, String, inspect
+from sqlalchemy import ForeignKey, String, bindparam, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -50,6 +50,10 @@ async def database(database_url):
     await database.dispose()
 
 
+def loader(database, model):
+    return InstanceLoader(database, model, model.id == bindparam("key"))
+
+
 async def stored(database, instance):
     instance.email = instance.email_canonical = "alice@example.com"
     async with AsyncSession(database.engine, expire_on_commit=False) as session, session.begin():
@@ -60,7 +64,7 @@ async def stored(database, instance):
 
 async def test_a_plain_user_is_built_from_one_row_and_can_join_a_session(database):
     key = await stored(database, Plain("ali"))
-    user = await InstanceLoader(database, Plain).load(Plain.id == key)
+    user = await loader(database, Plain).load(key=key)
     assert (user.id, user.nick, user.email, user.is_active) == (key, "ali", "alice@example.com", True)
     assert user.created_at.tzinfo is not None
     assert inspect(user).detached
@@ -69,15 +73,15 @@ async def test_a_plain_user_is_built_from_one_row_and_can_join_a_session(databas
         mine = await session.merge(user)
         mine.nick = "al"
         assert (await session.run_sync(lambda _: mine.team)).name == "red"
-    assert (await InstanceLoader(database, Plain).load(Plain.id == key)).nick == "al"
+    assert (await loader(database, Plain).load(key=key)).nick == "al"
 
 
 async def test_what_the_mapping_loads_along_is_loaded_along(database):
     key = await stored(database, WithTeam())
-    user = await InstanceLoader(database, WithTeam).load(WithTeam.id == key)
+    user = await loader(database, WithTeam).load(key=key)
     assert user.team.name == "red"
 
 
 async def test_nobody_is_none(database):
     for model in (Plain, WithTeam):
-        assert await InstanceLoader(database, model).load(model.id == 404) is None
+        assert await loader(database, model).load(key=404) is None

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Row, and_, delete, insert, inspect, or_, select, update
+from sqlalchemy import Column, Row, Select, and_, bindparam, delete, insert, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
 from limen.core.identity import Identity
-from limen.core.revocations import FOREVER, Revocation, Revoked
+from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Held
 from limen.db.database import Database
 from limen.db.instances import InstanceLoader
@@ -47,6 +47,7 @@ class UserStore(Generic[U]):
     Attributes:
         model: the app's class.
         own_fields: columns of the app's own that its people see of themselves.
+        account_columns: what a SELECT on the user table needs so that `account` can read its rows.
     """
 
     def __init__(
@@ -64,7 +65,10 @@ class UserStore(Generic[U]):
         self._rights = rights
         self._clock = clock
         self._lifetimes = lifetimes
-        self._instances = InstanceLoader(database, model)
+        is_active_one = and_(self.key == bindparam("key"), tables.users.c.is_active)
+        self._instances = InstanceLoader(database, model, is_active_one)
+        self.account_columns = (*tables.users.c, *rights.columns(self.key))
+        self._finders = self.finders(select(*self.account_columns))
         self.model = model
         self.own_fields: tuple[str, ...] = ()
 
@@ -101,13 +105,11 @@ class UserStore(Generic[U]):
     async def load(self, subject: str) -> U | None:
         """The user as an instance of the app's class, detached, or None for no such or a disabled user."""
         key = self.parse_key(subject)
-        return (
-            None if key is None else await self._instances.load(and_(self.key == key, self._tables.users.c.is_active))
-        )
+        return None if key is None else await self._instances.load(key=key)
 
     async def find(self, user_id: object) -> Account | None:
         """The account with this key."""
-        return await self._find(self.key == user_id)
+        return await self._find(self.key.name, user_id)
 
     async def find_by_subject(self, subject: str) -> Account | None:
         """The account that a credential names."""
@@ -116,19 +118,21 @@ class UserStore(Generic[U]):
 
     async def find_by_identifier(self, canonical: str) -> Account | None:
         """The account with this canonical e-mail address or username."""
-        return await self._find(self.named(canonical))
+        return await self._find(self.name_column(canonical), canonical)
 
-    def named(self, canonical: str) -> ColumnElement[bool]:
-        """The condition that finds a user by canonical e-mail address or username, each by its own index."""
+    def finders(self, statement: Select[tuple[object, ...]]) -> Mapping[str, Select[tuple[object, ...]]]:
+        """A statement on the user table, built once for each column that finds a user, its value to be given."""
         users = self._tables.users.c
-        return users.email_canonical == canonical if "@" in canonical else users.username_canonical == canonical
+        finding = (self.key, users.email_canonical, users.username_canonical)
+        return {column.name: statement.where(column == bindparam("value")) for column in finding}
 
-    def account_columns(self) -> tuple[ColumnElement[object], ...]:
-        """What a SELECT on the user table needs so that `account` can read its rows."""
-        return (*self._tables.users.c, *self._rights.columns(self.key))
+    def name_column(self, canonical: str) -> str:
+        """The column that a canonical e-mail address or username is looked up in, each by its own index."""
+        users = self._tables.users.c
+        return users.email_canonical.name if "@" in canonical else users.username_canonical.name
 
     def account(self, row: Row[tuple[object, ...]]) -> Account:
-        """The account in a row that was read with `account_columns()`."""
+        """The account in a row that was read with `account_columns`."""
         values = row._mapping
         columns = {column.name: values[column] for column in self._tables.users.c}
         return Account(id=values[self.key], held=self._rights.held(row), columns=columns)
@@ -137,7 +141,7 @@ class UserStore(Generic[U]):
         self, *, after: object | None, limit: int, search: str | None = None, role: str | None = None
     ) -> tuple[Account, ...]:
         """Up to `limit` accounts in key order after the key `after`, filtered by name prefix and role."""
-        statement = select(*self.account_columns()).order_by(self.key).limit(limit)
+        statement = select(*self.account_columns).order_by(self.key).limit(limit)
         users, roles = self._tables.users.c, self._tables.user_roles.c
         if after is not None:
             statement = statement.where(self.key > after)
@@ -169,6 +173,7 @@ class UserStore(Generic[U]):
             "username": username.typed if username else None,
             "username_canonical": username.canonical if username else None,
             "created_at": created_at,
+            "rights_epoch": int(created_at.timestamp() * 1000),
             **values,
         }
         return (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
@@ -185,15 +190,16 @@ class UserStore(Generic[U]):
 
     async def remove(self, connection: AsyncConnection, user_id: object) -> Revocation | None:
         """Delete the user and, by the foreign keys, all that hangs on it; the revocation to write and apply."""
-        statement = delete(self._tables.users).where(self.key == user_id).returning(self.key)
-        gone = (await connection.execute(statement)).scalar_one_or_none()
-        return None if gone is None else self.lockout(user_id)
+        users = self._tables.users
+        statement = delete(users).where(self.key == user_id).returning(users.c.rights_epoch)
+        epoch: int | None = (await connection.execute(statement)).scalar_one_or_none()
+        return None if epoch is None else self.lockout(user_id, epoch=epoch + 1)
 
-    def lockout(self, user_id: object, *, epoch: int = FOREVER) -> Revocation:
+    def lockout(self, user_id: object, *, epoch: int) -> Revocation:
         """The revocation of whatever was made with this user's rights before `epoch`."""
         expires_at = self._clock.time() + self._lifetimes.credential.total_seconds()
         return Revocation(kind=Revoked.SUBJECT, target=str(user_id), epoch=epoch, expires_at=expires_at)
 
-    async def _find(self, where: ColumnElement[bool]) -> Account | None:
-        rows = await self._database.read(select(*self.account_columns()).where(where))
+    async def _find(self, column: str, value: object) -> Account | None:
+        rows = await self._database.read(self._finders[column], {"value": value})
         return self.account(rows[0]) if rows else None

@@ -9,6 +9,7 @@ from opentelemetry import metrics
 
 from limen.core.clock import Clock
 from limen.core.revocations import Revocations
+from limen.core.tasks import end_tasks
 from limen.db.last_seen import LastSeen
 from limen.db.revocation_log import RevocationLog
 from limen.errors import Unavailable
@@ -79,11 +80,7 @@ class Follower:
 
     async def stop(self) -> None:
         """End the tasks; what was noted last is written."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end_tasks(self._tasks)
         if self._tasks:
             await self.write_last_seen()
         self._tasks = ()

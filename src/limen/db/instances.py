@@ -4,7 +4,7 @@ An ORM session costs more than the read itself. Where the mapping is plain, lime
 detached instance that a session would have left; where it is not, a session does it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Row, inspect, select
@@ -21,26 +21,31 @@ _EAGER = frozenset({"joined", "subquery", "selectin", "immediate"})
 
 
 class InstanceLoader(Generic[U]):
-    """Loads detached instances of one mapped class."""
+    """Loads detached instances of one mapped class.
 
-    def __init__(self, database: Database, model: type[U]) -> None:
+    Args:
+        where: the condition that finds one, with `bindparam`s for what `load` is given.
+    """
+
+    def __init__(self, database: Database, model: type[U], where: ColumnElement[bool]) -> None:
         self._database = database
-        self._model = model
         mapper: Mapper[U] = inspect(model)
         self._names = tuple(prop.key for prop in mapper.column_attrs)
-        self._columns = tuple(prop.columns[0] for prop in mapper.column_attrs)
+        columns = (prop.columns[0] for prop in mapper.column_attrs)
+        self._read = select(*columns).where(where)
+        self._read_by_session = select(model).where(where)
         self._new: Callable[[], U] = mapper.class_manager.new_instance
         self._is_plain = _is_plain(mapper)
 
-    async def load(self, where: ColumnElement[bool]) -> U | None:
-        """The one instance that `where` finds.
+    async def load(self, **values: object) -> U | None:
+        """The one instance that these values find.
 
         Raises:
             Unavailable: the database is down.
         """
         if not self._is_plain:
-            return await self._load_by_session(where)
-        rows = await self._database.read(select(*self._columns).where(where))
+            return await self._load_by_session(values)
+        rows = await self._database.read(self._read, values)
         return self._build(rows[0]) if rows else None
 
     def _build(self, row: Row[tuple[object, ...]]) -> U:
@@ -50,10 +55,10 @@ class InstanceLoader(Generic[U]):
         make_transient_to_detached(instance)
         return instance
 
-    async def _load_by_session(self, where: ColumnElement[bool]) -> U | None:
+    async def _load_by_session(self, values: Mapping[str, object]) -> U | None:
         with outages():
             async with AsyncSession(self._database.engine, expire_on_commit=False) as session:
-                instance: U | None = await session.scalar(select(self._model).where(where))
+                instance: U | None = await session.scalar(self._read_by_session, values)
                 session.expunge_all()
                 return instance
 

@@ -8,8 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Row,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from limen.core.client import NOWHERE, Client
 from limen.core.clock import Clock
@@ -20,6 +35,7 @@ from limen.db.database import Database
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
 from limen.db.tables import Tables
+from limen.db.types import Timestamp
 
 _TIME_DIGITS, _GENERATION_DIGITS = 13, 12
 _MARK_DIGITS = _TIME_DIGITS + _GENERATION_DIGITS
@@ -109,6 +125,9 @@ class SessionStore:
         self._log = log
         self._clock = clock
         self.lifetimes = lifetimes
+        self._columns = (*self._table.c, *rights.columns(self._table.c.user_id))
+        self._find = select(*self._columns).where(self._table.c.id == bindparam("session"))
+        self._rotate = self._rotation()
 
     async def open(
         self,
@@ -146,7 +165,7 @@ class SessionStore:
             "idle_ends_at": now + self.lifetimes.idle,
             "ends_at": now + self.lifetimes.absolute,
         }
-        await self._database.write(insert(self._table).values(row))
+        await self._database.write(insert(self._table), row)
         if self._max_sessions is not None:
             await self._end(self._beyond_cap(user_id, self._max_sessions), "too_many_sessions")
         return session_id
@@ -157,31 +176,27 @@ class SessionStore:
         One statement decides: of any number of workers that try at once, one gets the row.
         """
         now = self._clock.now()
-        table = self._table
-        slid = now + self.lifetimes.idle
-        statement = (
-            update(table)
-            .where(table.c.id == pair.session_id, table.c.generation == pair.generation, self._is_live(now))
-            .values(
-                generation=table.c.generation + 1,
-                rotations=self._marked(pair.generation, now, spacing=grace / _MARKS_PER_GRACE),
-                last_seen_at=now,
-                idle_ends_at=case((table.c.ends_at < slid, table.c.ends_at), else_=slid),
-            )
-            .returning(*self._columns())
-        )
-        rows = await self._database.write(statement)
+        values = {
+            "session": pair.session_id,
+            "shown": pair.generation,
+            "moment": now,
+            "slid": now + self.lifetimes.idle,
+            "mark": f"{_milliseconds(now)}{pair.generation:0{_GENERATION_DIGITS}d}",
+            "mark_is_due": _milliseconds(now - grace / _MARKS_PER_GRACE),
+            "mark_is_ahead": _milliseconds(now),
+        }
+        rows = await self._database.write(self._rotate, values)
         return _session(rows[0]) if rows else None
 
     async def find(self, session_id: UUID) -> Session | None:
         """The session as it stands, ended or not."""
-        rows = await self._database.read(select(*self._columns()).where(self._table.c.id == session_id))
+        rows = await self._database.read(self._find, {"session": session_id})
         return _session(rows[0]) if rows else None
 
     async def list_live(self, user_id: object) -> tuple[Session, ...]:
         """The user's live sessions, the latest seen first."""
         statement = (
-            select(*self._columns())
+            select(*self._columns)
             .where(self._table.c.user_id == user_id, self._is_live(self._clock.now()))
             .order_by(self._table.c.last_seen_at.desc(), self._table.c.id)
         )
@@ -233,16 +248,28 @@ class SessionStore:
         await self._log.append(connection, entries)
         return entries
 
-    def _marked(self, generation: int, now: datetime, *, spacing: timedelta) -> ColumnElement[str]:
+    def _rotation(self) -> ReturningUpdate[tuple[object, ...]]:
+        table = self._table
+        slid = bindparam("slid", type_=Timestamp())
+        is_shown = and_(table.c.id == bindparam("session"), table.c.generation == bindparam("shown"))
+        statement = update(table).where(is_shown, self._is_live(bindparam("moment", type_=Timestamp())))
+        return statement.values(
+            generation=table.c.generation + 1,
+            rotations=self._marked(),
+            last_seen_at=bindparam("moment", type_=Timestamp()),
+            idle_ends_at=case((table.c.ends_at < slid, table.c.ends_at), else_=slid),
+        ).returning(*self._columns)
+
+    def _marked(self) -> ColumnElement[str]:
         """The marks of a session that rotates now, newest first: when, and which generation went away.
 
-        A mark is set only where the latest is older than `spacing` (or in the future of a clock that runs ahead), so
-        that a few are enough for the whole grace, even if tabs rotate in a tight loop.
+        A mark is set only where the latest is due (or in the future of a clock that runs ahead), so that a few are
+        enough for the whole grace, even if tabs rotate in a tight loop.
         """
         marks = self._table.c.rotations
         latest = func.substr(marks, 1, _TIME_DIGITS)
-        is_due = or_(latest <= _milliseconds(now - spacing), latest > _milliseconds(now))
-        mark = literal(f"{_milliseconds(now)}{generation:0{_GENERATION_DIGITS}d}")
+        due, ahead, mark = (bindparam(name, type_=String()) for name in ("mark_is_due", "mark_is_ahead", "mark"))
+        is_due = or_(latest <= due, latest > ahead)
         return case((is_due, func.substr(mark.concat(marks), 1, _MARKS * _MARK_DIGITS)), else_=marks)
 
     def _of(self, user_id: object, but: UUID | None) -> ColumnElement[bool]:
@@ -259,12 +286,9 @@ class SessionStore:
         )
         return and_(table.c.user_id == user_id, table.c.id.not_in(kept))
 
-    def _is_live(self, now: datetime) -> ColumnElement[bool]:
+    def _is_live(self, now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
         table = self._table
         return and_(table.c.ended_at.is_(None), table.c.idle_ends_at > now, table.c.ends_at > now)
-
-    def _columns(self) -> tuple[ColumnElement[object], ...]:
-        return (*self._table.c, *self._rights.columns(self._table.c.user_id))
 
 
 def _milliseconds(moment: datetime) -> str:

@@ -21,6 +21,7 @@ from limen.core.key_timeline import KeyState, KeyTimeline, KeyTimes
 from limen.core.keys import MAX_KEYS, KeyRing, Keys, SigningKey, VerifyingKey
 from limen.core.revocations import Revocation, Revoked
 from limen.core.sealing import SealBroken
+from limen.core.tasks import end_tasks
 from limen.db.key_changes import KeyChanges
 from limen.db.key_store import KeyStore, StoredKey
 from limen.errors import ConfigurationError
@@ -150,9 +151,7 @@ class SigningKeys(Keys):
     async def stop(self) -> None:
         if self._task is not None:
             self._wake = lambda: None
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task])
             self._task = None
 
     async def keep_up(self) -> None:

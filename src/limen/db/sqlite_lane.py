@@ -6,7 +6,7 @@ reset): 0.7 ms for a read of 0.004 ms. Here the whole statement runs in the thre
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import URL, Connection, Executable, Row, create_engine, event
@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 from limen.db.pragmas import prepare_sqlite
 
 Rows = Sequence[Row[tuple[object, ...]]]
+Values = Mapping[str, object] | None
 
 
 class SqliteLane:
@@ -33,11 +34,11 @@ class SqliteLane:
         self._threads: ThreadPoolExecutor | None = None
         self._connection: Connection | None = None
 
-    async def run(self, statement: Executable) -> Rows:
+    async def run(self, statement: Executable, values: Values = None) -> Rows:
         """Commit a statement that stands alone; its rows."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, statement)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, statement, values)
 
     def close(self) -> None:
         """End the thread and close the connection; a later statement begins anew."""
@@ -49,8 +50,8 @@ class SqliteLane:
             self._connection = None
         self.engine.dispose()
 
-    def _run(self, statement: Executable) -> Rows:
+    def _run(self, statement: Executable, values: Values) -> Rows:
         if self._connection is None:
             self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        result = self._connection.execute(statement)
+        result = self._connection.execute(statement, values)
         return result.all() if result.returns_rows else ()

@@ -3,7 +3,7 @@
 Secrets at rest are digests. Everything is named `limen_…`, so an app's database shows what is limen's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from sqlalchemy import (
@@ -67,10 +67,22 @@ def derive_tables(user: type[UserMixin]) -> Tables:
     )
 
 
-def define(metadata: MetaData, name: str, columns: Callable[[], list[Column[object] | Index]]) -> Table:
-    """The table of this name in `metadata`, made on first asking; slices define theirs with it."""
+def define(metadata: MetaData, name: str, columns: Callable[[], Sequence[Column[object] | Index]]) -> Table:
+    """The table of this name in `metadata`, made on first asking; slices define theirs with it.
+
+    Indexes are named as the migrations name them, whatever naming convention the app's metadata has.
+    """
     known = metadata.tables.get(name)
-    return known if known is not None else Table(name, metadata, *columns())
+    if known is not None:
+        return known
+    items = columns()
+    indexed = [item for item in items if isinstance(item, Column) and item.index]
+    for column in indexed:
+        column.index = None
+    table = Table(name, metadata, *items)
+    for column in indexed:
+        Index(f"ix_{name}_{column.name}", column)
+    return table
 
 
 def user_reference(key: Column[object], *, primary_key: bool = False, index: bool = False) -> Column[object]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Boolean, Column, Integer, String, Table, Uuid, inspect
+from sqlalchemy import BigInteger, Boolean, Column, String, Table, Uuid, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from limen.core.opaque import parse_uuid
@@ -24,7 +24,8 @@ class UserMixin:
         is_verified: the address was proved.
         is_service: a machine's account: it comes by API key or as an OAuth client and can never sign in.
         created_at: aware, UTC.
-        rights_epoch: counts changes of roles and permissions; a credential carries the count that it was made with.
+        rights_epoch: counts changes of roles and permissions, from the moment of creation on: a key that is given
+            out again begins above its last holder's count. A credential carries the count that it was made with.
     """
 
     email: Mapped[str] = mapped_column(String(320))
@@ -35,7 +36,7 @@ class UserMixin:
     is_verified: Mapped[bool] = mapped_column(Boolean, default=False)
     is_service: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime] = mapped_column(Timestamp, default=lambda: datetime.now(UTC))
-    rights_epoch: Mapped[int] = mapped_column(Integer, default=0)
+    rights_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class Base(DeclarativeBase):

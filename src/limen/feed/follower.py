@@ -5,6 +5,7 @@ import contextlib
 
 from limen.core.clock import Clock
 from limen.core.revocations import Revocations
+from limen.core.tasks import end_tasks
 from limen.errors import Unavailable
 from limen.feed.redis import RedisFeed
 
@@ -39,8 +40,7 @@ class FeedFollower:
     async def stop(self) -> None:
         """End the task."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end_tasks([self._task])
             self._task = None
         await self._feed.aclose()
 

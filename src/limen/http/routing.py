@@ -46,8 +46,8 @@ class LimenRoute(APIRoute):
                 return self.refuse(error)
             except HTTPException as error:
                 return self.refuse(_as_auth_error(error))
-            for name, value in NO_STORE.items():
-                response.headers.setdefault(name, value)
+            if "cache-control" not in response.headers:
+                response.headers.update(NO_STORE)
             return response
 
         return bounded

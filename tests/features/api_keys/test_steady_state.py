@@ -82,7 +82,7 @@ async def explained(kernel, statement, key_id):
     from sqlalchemy import select
 
     keys = kernel.service(ApiKeys).store
-    query = select(*keys._columns()).where(keys._table.c.id == key_id)
+    query = select(*keys._columns).where(keys._table.c.id == key_id)
     compiled = str(query.compile(kernel.database.engine.sync_engine, compile_kwargs={"literal_binds": True}))
     explain = "EXPLAIN QUERY PLAN " if kernel.database.is_sqlite else "EXPLAIN "
     async with kernel.database.engine.connect() as connection:

@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Row, Table, Update, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.key_terms import KeyTerms
@@ -86,10 +100,12 @@ class ApiKeyStore:
         self._table = table
         self._users = users
         self._rights = rights
+        self._columns = (*table.c, *rights.columns(table.c.user_id))
+        self._find = select(*self._columns).where(table.c.id == bindparam("key"))
 
     async def find(self, key_id: str) -> ApiKey | None:
         """The key of this id with its owner's rights, ended or not: one indexed read."""
-        rows = await self._database.read(select(*self._columns()).where(self._table.c.id == key_id))
+        rows = await self._database.read(self._find, {"key": key_id})
         return _api_key(rows[0]) if rows else None
 
     async def list_of(self, user_id: object) -> tuple[ApiKey, ...]:
@@ -151,10 +167,10 @@ class ApiKeyStore:
             update(table)
             .where(mine, table.c.ended_at.is_(None))
             .values(ended_at=now, end_reason=reason, version=table.c.version + 1)
-            .returning(*self._columns())
+            .returning(*self._columns)
         )
         row = (await connection.execute(statement)).first()
-        return None if row is None else _api_key(row)  # type: ignore[arg-type]  # the columns are ours
+        return None if row is None else _api_key(row)
 
     def touch(self, key_ids: Sequence[str], now: datetime) -> Update:
         """The statement that writes `now` as the last use of these keys, unless another worker just did."""
@@ -170,15 +186,12 @@ class ApiKeyStore:
     async def _list(self, where: ColumnElement[bool], *, limit: int | None = None) -> tuple[ApiKey, ...]:
         table = self._table
         order = table.c.created_at.desc(), table.c.id
-        statement = select(*self._columns()).where(where, table.c.ended_at.is_(None)).order_by(*order).limit(limit)
+        statement = select(*self._columns).where(where, table.c.ended_at.is_(None)).order_by(*order).limit(limit)
         return tuple(_api_key(row) for row in await self._database.read(statement))
 
     def _is_live(self, now: datetime) -> ColumnElement[bool]:
         table = self._table
         return and_(table.c.ended_at.is_(None), or_(table.c.expires_at.is_(None), table.c.expires_at > now))
-
-    def _columns(self) -> tuple[ColumnElement[object], ...]:
-        return (*self._table.c, *self._rights.columns(self._table.c.user_id))
 
 
 def _api_key(row: Row[tuple[object, ...]]) -> ApiKey:

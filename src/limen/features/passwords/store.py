@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, Update, delete, insert, select, update
+from sqlalchemy import Table, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.db.accounts import Account, UserStore
@@ -26,14 +26,17 @@ class PasswordStore:
         self._database = database
         self._table = table
         self._users = users
+        joined = users.key.table.outerjoin(table, table.c.user_id == users.key)
+        columns = (*users.account_columns, table.c.digest.label("password_digest"))
+        self._finders = users.finders(select(*columns).select_from(joined))
 
     async def find(self, canonical: str) -> Keyed | None:
         """The account of this name, its rights and its digest, in one look-up."""
-        return await self._find(self._users.named(canonical))
+        return await self._find(self._users.name_column(canonical), canonical)
 
     async def find_of(self, user_id: object) -> Keyed | None:
         """The same by key."""
-        return await self._find(self._users.key == user_id)
+        return await self._find(self._users.key.name, user_id)
 
     async def set(self, connection: AsyncConnection, user_id: object, digest: str, *, at: datetime) -> None:
         """Store the digest of a user, new or not, inside a caller's transaction."""
@@ -49,12 +52,8 @@ class PasswordStore:
         """Store the same password's digest at today's cost; its age does not change."""
         await self._database.write(self._swap(user_id, old).values(digest=new))
 
-    async def _find(self, where: ColumnElement[bool]) -> Keyed | None:
-        table = self._table
-        users = self._users.key.table
-        joined = users.outerjoin(table, table.c.user_id == self._users.key)
-        columns = (*self._users.account_columns(), table.c.digest.label("password_digest"))
-        rows = await self._database.read(select(*columns).select_from(joined).where(where))
+    async def _find(self, column: str, value: object) -> Keyed | None:
+        rows = await self._database.read(self._finders[column], {"value": value})
         if not rows:
             return None
         return Keyed(account=self._users.account(rows[0]), digest=rows[0].password_digest)

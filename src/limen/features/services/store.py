@@ -57,7 +57,7 @@ class ServiceStore:
     async def list_accounts(self) -> tuple[Account, ...]:
         """Every service account, by name."""
         accounts = self._accounts.c
-        statement = select(*self._users.account_columns()).where(accounts.is_service)
+        statement = select(*self._users.account_columns).where(accounts.is_service)
         rows = await self._database.read(statement.order_by(accounts.username_canonical))
         return tuple(map(self._users.account, rows))
 

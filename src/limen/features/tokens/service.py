@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from limen.core.client import NOWHERE, Client
 from limen.core.jwt import sign
@@ -17,7 +17,7 @@ from limen.core.rights import Carried, Held, carry
 from limen.core.token_pair import SignIn, TokenPair
 from limen.db.sessions import Session
 from limen.errors import AuthError, InvalidGrant
-from limen.events import LoggedIn, RefreshReused, TokensRefreshed
+from limen.events import LoggedIn, RefreshReused, SessionsEnded, TokensRefreshed
 from limen.http.authenticate import Authenticator
 from limen.http.scheme import Carrier, Presented
 from limen.kernel import Kernel
@@ -115,14 +115,14 @@ class TokenService:
         """
         pair = self._pair_in(token)
         if pair is not None and oauth_client is None:
-            await self.kernel.sessions.end(pair.session_id, reason="revoked")
+            await self._end_session(pair.session_id)
             return
         principal = await self._principal_of(token)
         if principal is None or (oauth_client is not None and principal.client_id != oauth_client.client_id):
             return
         session_id = parse_uuid(principal.session_id or "")
         if session_id is not None:
-            await self.kernel.sessions.end(session_id, reason="revoked")
+            await self._end_session(session_id)
         elif principal.credential == "access_token":
             await self._revoke_alone(principal)
 
@@ -144,6 +144,15 @@ class TokenService:
     @property
     def _grace(self) -> timedelta:
         return timedelta(seconds=self.kernel.settings.refresh_grace_seconds)
+
+    async def _end_session(self, session_id: UUID) -> None:
+        kernel = self.kernel
+        session = await kernel.sessions.find(session_id)
+        if session is not None and await kernel.sessions.end(session_id, reason="revoked"):
+            now, subject = kernel.clock.now(), str(session.user_id)
+            await kernel.events.publish(
+                SessionsEnded(at=now, subject=subject, session_ids=(str(session_id),), reason="revoked")
+            )
 
     async def _holder(self, proof: Proof) -> tuple[object, Held]:
         """The user's key and rights: read with the proof, or now if the sign-in waited for a step."""

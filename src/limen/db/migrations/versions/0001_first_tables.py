@@ -38,7 +38,7 @@ def _make_users() -> None:
         sa.Column("is_verified", sa.Boolean(), nullable=False),
         sa.Column("is_service", sa.Boolean(), nullable=False),
         sa.Column("created_at", _moment(), nullable=False),
-        sa.Column("rights_epoch", sa.Integer(), nullable=False),
+        sa.Column("rights_epoch", sa.BigInteger(), nullable=False),
     )
 
 
