@@ -19,7 +19,7 @@ def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert body["code"] == code, body
     assert isinstance(body["detail"], str)
     assert body["detail"]
-    assert ("www-authenticate" in answer.headers) == (status == 401 or code == "insufficient_scope")
+    assert ("www-authenticate" in answer.headers) == (status == 401 or (status == 403 and code != "cross_origin"))
     return body
 
 

@@ -36,7 +36,8 @@ class Carried:
 
     Attributes:
         permissions: held ∩ scope.
-        roles: the held roles whose permissions are all carried; a narrowed credential does not pass for the whole role.
+        roles: the held roles whose permissions are all carried; a narrowed credential does not pass for the whole role,
+            nor for one that has no permissions.
     """
 
     permissions: frozenset[str]
@@ -58,7 +59,8 @@ def carry(held: Held, declared: Mapping[str, Role], *, scope: str | None) -> Car
     permissions = granted(held, declared)
     if scope:
         permissions = intersect(permissions, parse_scope(scope))
-    whole = (name for name in held.roles if name in declared and _covers_all(permissions, declared[name].permissions))
+    bundles = {name: declared[name].permissions for name in held.roles if name in declared}
+    whole = (name for name, bundle in bundles.items() if _covers_all(permissions, bundle) and (bundle or not scope))
     return Carried(permissions=permissions, roles=frozenset(whole))
 
 
@@ -75,6 +77,16 @@ def check_holds(by: Principal, held: Held, declared: Mapping[str, Role]) -> None
     bare = {name for name in held.roles if name in declared and not declared[name].permissions}
     if bare - by.roles and not by.can("*"):
         raise Forbidden("handing out a role that one does not hold", subject=by.subject)
+
+
+def check_may_administer(by: Principal, held: Held, declared: Mapping[str, Role]) -> None:
+    """Only who holds `*` may change, shut out or remove who holds it.
+
+    Raises:
+        Forbidden: `by` does not.
+    """
+    if "*" in granted(held, declared) and not by.can("*"):
+        raise Forbidden("an administrator answers to administrators only", subject=by.subject)
 
 
 def _covers_all(held: frozenset[str], needed: frozenset[str]) -> bool:

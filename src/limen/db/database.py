@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import anyio
 from sqlalchemy import Engine, Executable, Table, event, select, text
@@ -17,6 +17,8 @@ from limen.db.engine import create_engine
 from limen.db.pragmas import keep_foreign_keys
 from limen.db.sqlite_lane import Rows, SqliteLane, Values
 from limen.errors import ConfigurationError, Conflict, Unavailable, Unprocessable
+
+T = TypeVar("T")
 
 _DOWN = (OperationalError, InterfaceError, PoolTimeout, OSError, TimeoutError, sqlite3.OperationalError)
 
@@ -35,6 +37,28 @@ class UniqueViolation(Exception):
     def __init__(self, constraint: str) -> None:
         super().__init__("a unique value is taken")
         self.constraint = constraint
+
+
+class WholeConnection(AsyncConnection):
+    """A connection whose statements run to their end, whoever cancels the request that sent them.
+
+    A cancellation inside a statement makes SQLAlchemy drop the connection with its transaction still open: SQLite's one
+    writer would be locked until the garbage collector finds it.
+    """
+
+    async def execute(self, *arguments: Any, **options: Any) -> Any:  # the base class's overloads, passed through
+        return await _to_its_end(super().execute(*arguments, **options))
+
+
+async def _to_its_end(statement: Coroutine[None, None, T]) -> T:
+    task = asyncio.ensure_future(statement)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen, whatever it is: the cancellation goes on
+        raise
 
 
 class Database:
@@ -116,7 +140,7 @@ class Database:
             token = _is_in_transaction.set(True)
             try:
                 if self.is_sqlite:
-                    async with self._autocommit.connect() as connection, _immediate(connection):
+                    async with WholeConnection(self._autocommit) as connection, _immediate(connection):
                         yield connection
                 else:
                     async with self.engine.begin() as connection:
@@ -163,14 +187,20 @@ class Database:
 @asynccontextmanager
 async def _immediate(connection: AsyncConnection) -> AsyncIterator[None]:
     """BEGIN IMMEDIATE, so that a transaction that read first cannot find the file locked when it writes."""
-    await connection.execute(text("BEGIN IMMEDIATE"))
     try:
+        await connection.execute(text("BEGIN IMMEDIATE"))
         yield
+        await connection.execute(text("COMMIT"))
     except BaseException:
+        await _roll_back(connection)
+        raise
+
+
+async def _roll_back(connection: AsyncConnection) -> None:
+    raw = (await connection.get_raw_connection()).driver_connection
+    if getattr(raw, "in_transaction", False):
         with anyio.CancelScope(shield=True):
             await connection.execute(text("ROLLBACK"))
-        raise
-    await connection.execute(text("COMMIT"))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def create_engine(url: str) -> AsyncEngine:
 
 
 def _sqlite(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", prepare_sqlite)
     return engine
 
@@ -41,4 +41,4 @@ def _server(url: URL) -> AsyncEngine:
         limits = {"connect_timeout": 5, "options": "-c statement_timeout=10000 -c lock_timeout=10000"}
     elif url.drivername == "postgresql+asyncpg":
         limits = {"timeout": 5, "server_settings": {"statement_timeout": "10000", "lock_timeout": "10000"}}
-    return create_async_engine(url, connect_args=limits, **POSTGRES_POOL)
+    return create_async_engine(url, connect_args=limits, hide_parameters=True, **POSTGRES_POOL)

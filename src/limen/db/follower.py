@@ -24,7 +24,7 @@ Job = Callable[[], Coroutine[None, None, None]]
 POLL_MARGIN = 0.8
 """Of the promised time between polls; the rest is for the query and for a busy event loop."""
 
-LAST_SEEN_SECONDS = 60.0
+LAST_SEEN_SECONDS = 5.0
 PURGE_SECONDS = 600.0
 
 

@@ -13,6 +13,7 @@ from limen.db.sessions import Lifetimes
 from limen.db.tables import Tables
 
 MAX_NOTED = 100_000
+ONCE_IN_SECONDS = 60.0
 _PER_STATEMENT = 500
 
 Touch = Callable[[Sequence[str], datetime], Update]
@@ -28,6 +29,8 @@ class LastSeen:
         self._clock = clock
         self._lifetimes = lifetimes
         self._sessions: set[str] = set()
+        self._written: set[str] = set()
+        self._minute_began = 0.0
         self._credentials: dict[str, set[str]] = {}
         self._touches: dict[str, Touch] = {}
 
@@ -48,17 +51,22 @@ class LastSeen:
             seen.add(key)
 
     async def write(self) -> None:
-        """Write what was noted since the last time."""
-        sessions, self._sessions = self._sessions, set()
+        """Write what was noted; what was written within the last minute waits for the next."""
+        if self._clock.time() - self._minute_began >= ONCE_IN_SECONDS:
+            self._minute_began = self._clock.time()
+            self._written.clear()
+        self._sessions, sessions = self._sessions & self._written, self._sessions - self._written
         await self._write(sessions, self._touch_sessions)
         for credential, touch in self._touches.items():
-            seen, self._credentials[credential] = self._credentials[credential], set()
-            await self._write(seen, touch)
+            seen = self._credentials[credential]
+            self._credentials[credential] = seen & self._written
+            await self._write(seen - self._written, touch)
 
     async def _write(self, seen: set[str], touch: Touch) -> None:
         now, keys = self._clock.now(), sorted(seen)
         for start in range(0, len(keys), _PER_STATEMENT):
             await self._database.write(touch(keys[start : start + _PER_STATEMENT], now))
+        self._written |= seen
 
     def _touch_sessions(self, keys: Sequence[str], now: datetime) -> Update:
         table = self._table

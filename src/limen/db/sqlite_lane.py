@@ -28,7 +28,9 @@ class SqliteLane:
 
     def __init__(self, url: URL, *, name: str) -> None:
         sync_url = url.set(drivername="sqlite")
-        self.engine = create_engine(sync_url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        self.engine = create_engine(
+            sync_url, poolclass=StaticPool, hide_parameters=True, connect_args={"check_same_thread": False}
+        )
         event.listen(self.engine, "connect", prepare_sqlite)
         self._name = name
         self._threads: ThreadPoolExecutor | None = None

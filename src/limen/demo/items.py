@@ -3,13 +3,15 @@
 from collections import OrderedDict
 from itertools import count
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 MAX_ITEMS = 1000
 
 
 class ItemIn(BaseModel):
     """A new item."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100)
 

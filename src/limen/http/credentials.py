@@ -110,7 +110,9 @@ def _in_query(query: bytes) -> Presented | None:
 
 def _plain_cookie(cookies: bytes, needle: bytes) -> tuple[bytes, bytes] | None:
     start = cookies.find(needle)
-    if start < 0 or (start > 0 and cookies[start - 1] not in b" ;") or cookies.find(needle, start + 1) >= 0:
+    if start < 0 or cookies.find(needle, start + 1) >= 0:
+        return None
+    if start > 0 and cookies[:start].rstrip(b" \t")[-1:] != b";":  # inside another cookie's value
         return None
     return COOKIE, cookies[start + len(needle) :].partition(b";")[0]
 

@@ -1,7 +1,6 @@
 """The one place that reads how a client names itself at an OAuth endpoint (RFC 6749 §2.3, RFC 7523 §2.2)."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
@@ -49,7 +48,7 @@ def _by_basic(request: Request) -> PresentedClient | None:
     try:
         client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode("ascii").partition(":")
         client_id, secret = unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, not text
         raise InvalidClient("Basic that cannot be read") from None
     if not colon:
         raise InvalidClient("Basic without a colon")

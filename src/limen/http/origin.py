@@ -32,7 +32,18 @@ class OriginCheck:
     """
 
     def __init__(self, base_url: str, *, trusted_origins: Collection[str] = ()) -> None:
+        base = urlsplit(base_url)
+        self._is_on_loopback = base.scheme == "http" and _is_loopback(base.hostname)
         self._trusted = frozenset(origin_of(url) for url in (base_url, *trusted_origins))
+
+    def _is_local(self, origin: str, connection: HTTPConnection) -> bool:
+        """On a developer's machine the port may be another than the base URL's: origin and `Host` must agree then.
+
+        Only where both are loopback, so that no name that somebody else points at this machine is taken for it.
+        """
+        parts = urlsplit(origin)
+        hosts = connection.headers.getlist("host")
+        return self._is_on_loopback and _is_loopback(parts.hostname) and hosts == [parts.netloc]
 
     def check_cookie_use(self, connection: HTTPConnection) -> None:
         """Refuse what changes something, or opens a WebSocket, by cookie unless one of the app's own pages asked.
@@ -60,8 +71,13 @@ class OriginCheck:
         if site == ["same-origin"]:
             return Origin.OWN
         if origin:
-            return Origin.OWN if len(origin) == 1 and origin[0] in self._trusted else Origin.FOREIGN
+            is_own = len(origin) == 1 and (origin[0] in self._trusted or self._is_local(origin[0], connection))
+            return Origin.OWN if is_own else Origin.FOREIGN
         return Origin.FOREIGN if site else Origin.UNTOLD
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
 
 
 def origin_of(url: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -15,8 +16,9 @@ from starlette.responses import JSONResponse, Response
 from limen.core.login import Completed, Pending
 from limen.errors import (
     AuthError,
+    CrossOrigin,
+    Forbidden,
     IncorrectLogin,
-    InsufficientScope,
     InvalidClient,
     NotAuthenticated,
     StepUpRequired,
@@ -79,16 +81,24 @@ def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     if isinstance(outcome, Pending):
         body: Mapping[str, object] = {"status": "pending", "step": outcome.step, "ticket": outcome.ticket}
         return JSONResponse(dict(body), headers=dict(NO_STORE))
-    response = JSONResponse(jsonable_encoder({**outcome.body, "status": "complete"}), headers=dict(NO_STORE))
+    response = JSONResponse(
+        jsonable_encoder({**outcome.body, "status": "complete"}, custom_encoder={datetime: _moment}),
+        headers=dict(NO_STORE),
+    )
     if outcome.cookie is not None:
         cookie.set(response, outcome.cookie)
     return response
 
 
+def _moment(value: datetime) -> str:
+    """RFC 3339 as pydantic writes it, so that a user reads the same in every answer."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
 def headers_of(error: AuthError) -> Mapping[str, str]:
     """The challenge of a 401 or 403 (RFC 6750 §3, RFC 9470 §3) and the `Retry-After` of a 429 or 503."""
     headers: dict[str, str] = {}
-    if error.status == 401 or isinstance(error, InsufficientScope):
+    if error.status == 401 or (isinstance(error, Forbidden) and not isinstance(error, CrossOrigin)):
         headers["WWW-Authenticate"] = _challenge(error)
     if "retry_after" in error.data:
         headers["Retry-After"] = str(error.data["retry_after"])
@@ -144,7 +154,8 @@ def _challenge(error: AuthError) -> str:
         return f'Basic realm="{REALM}"'
     parts = [f'Bearer realm="{REALM}"']
     if not isinstance(error, NotAuthenticated | IncorrectLogin):
-        code = error.code if isinstance(error, InsufficientScope | StepUpRequired) else "invalid_token"
+        code = "insufficient_scope" if isinstance(error, Forbidden) else "invalid_token"
+        code = error.code if isinstance(error, StepUpRequired) else code
         parts.append(f'error="{code}"')
         parts.append(f'error_description="{error.detail}"')
     parts.extend(f'{name}="{error.data[name]}"' for name in ("scope", "max_age") if name in error.data)

@@ -82,7 +82,10 @@ async def read_form(request: Request) -> Mapping[str, str]:
         UnsupportedMediaType: another kind of body.
         InvalidRequest: not UTF-8, a broken escape, a field twice, or too many.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind and not await request.body():
+        return {}
+    if kind != FORM:
         raise UnsupportedMediaType("not a form")
     try:
         text = (await request.body()).decode("utf-8")

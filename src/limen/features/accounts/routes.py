@@ -11,6 +11,7 @@ from starlette.responses import Response
 from limen.core.passwords import MAX_BYTES
 from limen.core.policy import permission
 from limen.core.principal import Principal
+from limen.core.rights import check_may_administer
 from limen.core.roles import MAX_ROLE_LENGTH
 from limen.core.rules import authenticated, fresh, method
 from limen.errors import Unprocessable
@@ -131,7 +132,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     @router.get("/me", response_model=Out)
     async def read_me(principal: Anyone) -> Mapping[str, object]:
         """One's own account."""
-        return kernel.users.describe(await service.get_by_subject(principal.subject))
+        return kernel.users.describe(await service.get_own(principal))
 
     @router.patch("/me", response_model=Out, responses=refusals(409, 413, 422))
     async def change_me(body: Change, principal: Owner, request: Request) -> Mapping[str, object]:
@@ -154,6 +155,8 @@ def _administration(service: AccountService, profile: type[BaseModel] | None) ->
     kernel = service.kernel
     router = APIRouter(prefix=kernel.users_prefix, tags=["users"], route_class=LimenRoute)
     may_read, may_write, may_delete = (Depends(kernel.require(policy)) for policy in ADMINISTRATION)
+    Writer = Annotated[Principal, may_write]
+    Deleter = Annotated[Principal, may_delete]
     Out = _with(UserOut, profile)
     UserId = Annotated[str, Path(max_length=255)]
 
@@ -174,29 +177,32 @@ def _administration(service: AccountService, profile: type[BaseModel] | None) ->
         """One account."""
         return kernel.users.describe(await service.get_by_subject(user_id))
 
-    @router.patch("/{user_id}", response_model=Out, dependencies=[may_write], responses=refusals(404, 409, 413, 422))
-    async def change_user(user_id: UserId, body: AccountState, request: Request) -> Mapping[str, object]:
+    @router.patch("/{user_id}", response_model=Out, responses=refusals(404, 409, 413, 422))
+    async def change_user(user_id: UserId, body: AccountState, by: Writer, request: Request) -> Mapping[str, object]:
         """Shut an account out or let it in again, vouch for its address or not."""
         account, client = await service.get_by_subject(user_id), kernel.client(request)
+        check_may_administer(by, account.held, kernel.roles)
         if body.is_active is not None:
             account = await service.set_active(account.id, body.is_active, client=client)
         if body.is_verified is not None:
             account = await service.change(account.id, values={"is_verified": body.is_verified}, client=client)
         return kernel.users.describe(account)
 
-    @router.delete("/{user_id}", status_code=204, dependencies=[may_delete], responses=refusals(404, 409, 422))
-    async def delete_user(user_id: UserId, request: Request) -> Response:
+    @router.delete("/{user_id}", status_code=204, responses=refusals(404, 409, 422))
+    async def delete_user(user_id: UserId, by: Deleter, request: Request) -> Response:
         """Delete an account and whatever hangs on it."""
         account = await service.get_by_subject(user_id)
+        check_may_administer(by, account.held, kernel.roles)
         await service.remove(account.id, client=kernel.client(request))
         return Response(status_code=204)
 
-    may_sign_out = Depends(kernel.require(SIGN_OUT))
+    SignerOut = Annotated[Principal, Depends(kernel.require(SIGN_OUT))]
 
-    @router.post("/{user_id}/sign-out", status_code=204, dependencies=[may_sign_out], responses=refusals(404, 422))
-    async def sign_out_user(user_id: UserId, request: Request) -> Response:
+    @router.post("/{user_id}/sign-out", status_code=204, responses=refusals(404, 422))
+    async def sign_out_user(user_id: UserId, by: SignerOut, request: Request) -> Response:
         """End every session of an account."""
         account = await service.get_by_subject(user_id)
+        check_may_administer(by, account.held, kernel.roles)
         await service.sign_out(account.id, client=kernel.client(request))
         return Response(status_code=204)
 

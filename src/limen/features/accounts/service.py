@@ -69,6 +69,17 @@ class AccountService:
             raise NotFound("no such user", user=user_id)
         return account
 
+    async def get_own(self, principal: Principal) -> Account:
+        """The account of whoever presents this credential.
+
+        Raises:
+            InvalidCredential: it is gone; nothing of it is good any more.
+        """
+        account = await self.kernel.users.find_by_subject(principal.subject)
+        if account is None:
+            raise InvalidCredential("the account of this credential is gone", subject=principal.subject)
+        return account
+
     async def get_by_subject(self, subject: str) -> Account:
         """The account that a credential or a path names.
 
@@ -164,7 +175,7 @@ class AccountService:
         Raises:
             IncorrectLogin: the password is wrong.
         """
-        account = await self.get_by_subject(principal.subject)
+        account = await self.get_own(principal)
         proved = await self.passwords.verify(str(account.columns["email"]), password, client=client)
         if proved.id != account.id:
             raise IncorrectLogin("the password is another account's", subject=principal.subject)

@@ -100,7 +100,7 @@ def _own_routes(service: ApiKeyService) -> APIRouter:
         """Make a key; what it may do is what its scopes and its owner's permissions both cover, at every request."""
         terms = body.terms()
         new = await service.create(
-            principal.subject, **terms, within=principal.permissions, client=kernel.client(request)
+            principal.subject, **terms, within=await service.narrowing(principal), client=kernel.client(request)
         )
         return _new_out(service, new)
 
@@ -130,7 +130,7 @@ def _own_routes(service: ApiKeyService) -> APIRouter:
             key_id,
             user=principal.subject,
             overlap=None if overlap is None else timedelta(seconds=overlap),
-            within=principal.permissions,
+            within=await service.narrowing(principal),
             client=kernel.client(request),
         )
         return _new_out(service, new)

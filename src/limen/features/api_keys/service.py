@@ -11,8 +11,8 @@ from limen.core.checked_token import SCANNER, CheckedToken, is_token_id
 from limen.core.client import NOWHERE, Client
 from limen.core.conditions import Meter
 from limen.core.key_terms import KeyTerms, check_overlap
-from limen.core.opaque import matches
-from limen.core.permissions import covers_any, intersect
+from limen.core.opaque import matches, parse_uuid
+from limen.core.permissions import intersect
 from limen.core.principal import Principal
 from limen.core.revocations import FOREVER, Revocation, Revoked
 from limen.core.rights import Carried, Held, carry, check_holds, granted
@@ -77,7 +77,7 @@ class ApiKeyService:
             expires_in: how long it lives; None for ever.
             allowed_networks: CIDRs or addresses that it may come from; none for anywhere.
             rate_limit: how often each process lets it in, such as `100/minute`; None for no limit.
-            within: the permissions of the credential that asks; a narrowed one makes no wider key.
+            within: what the credential that asks was narrowed to, by `narrowing`; it makes no wider key.
 
         Raises:
             Unprocessable: a name, scope, network or rate that is not of the form.
@@ -114,6 +114,15 @@ class ApiKeyService:
             raise NotFound("no such service account", user=user_id)
         check_holds(by, account.held, self.kernel.roles)
         return await self.create(account, client=client, **terms)
+
+    async def narrowing(self, principal: Principal) -> frozenset[str] | None:
+        """What a credential was narrowed to; None for one that carries whatever its user holds, now and later."""
+        session_id = parse_uuid(principal.session_id or "")
+        session = None if session_id is None else await self.kernel.sessions.find(session_id)
+        if session is None or session.scope is not None:
+            return principal.permissions
+        everything = granted(session.held, self.kernel.roles)
+        return None if all(principal.can(each) for each in everything) else principal.permissions
 
     async def verify(self, text: str) -> ApiKey:
         """The live key that `text` is; once its form and checksum are right, every wrong one costs the same look-up.
@@ -272,10 +281,9 @@ class ApiKeyService:
         self, scopes: tuple[str, ...] | None, held: Held, within: frozenset[str] | None
     ) -> tuple[str, ...] | None:
         """The scopes that a credential with the permissions `within` may give away: all, unless it is narrowed."""
-        everything = granted(held, self.kernel.roles)
-        if within is None or all(covers_any(within, each) for each in everything):
+        if within is None:
             return scopes
-        asked = everything if scopes is None else frozenset(scopes)
+        asked = granted(held, self.kernel.roles) if scopes is None else frozenset(scopes)
         return tuple(sorted(intersect(asked, within)))
 
     def _revocation(self, key_id: str, *, version: int, now: datetime) -> Revocation:

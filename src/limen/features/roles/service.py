@@ -9,7 +9,7 @@ from limen.core.client import NOWHERE, Client
 from limen.core.permissions import format_scope, is_permission
 from limen.core.principal import Principal
 from limen.core.revocations import Revocation
-from limen.core.rights import Held
+from limen.core.rights import Held, check_may_administer
 from limen.db.accounts import Account
 from limen.errors import Forbidden, InsufficientScope, NotFound, Unprocessable
 from limen.events import RightsChanged
@@ -104,6 +104,7 @@ class RoleService:
         held = await self.kernel.rights.find(connection, user_id)
         if held is None:
             raise NotFound("no such user", user=user_id)
+        check_may_administer(by, held, self.kernel.roles)
         added = wanted.added_to(held)
         missing = {name for name in self._permissions_of(added) if not by.can(name)}
         if missing:

@@ -38,7 +38,15 @@ class Tokens(TokenService, Feature):
             leeway=kernel.settings.clock_leeway_seconds,
         )
         token_url = f"{kernel.auth_prefix.lstrip('/')}/token"
-        return (BearerTokens(kernel.keys, expected, clock=kernel.clock, token_url=token_url, scopes=kernel.scopes),)
+        tokens = BearerTokens(
+            kernel.keys,
+            expected,
+            lifetime=kernel.settings.access_token_expire_minutes * 60,
+            clock=kernel.clock,
+            token_url=token_url,
+            scopes=kernel.scopes,
+        )
+        return (tokens,)
 
     def issuers(self) -> Sequence[Issuer]:
         return (_TokenIssuer(self),)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 from limen.core.login import Completed, TokenRequest
@@ -25,7 +25,7 @@ class RefreshIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    refresh_token: str = Field(max_length=512)
+    refresh_token: str
 
 
 class TokensOut(BaseModel):
@@ -160,7 +160,7 @@ def _metadata_routes(service: TokenService) -> APIRouter:
         """Who issues the tokens that this app accepts (RFC 9728)."""
         return _public(
             {
-                "resource": settings.expected_audience,
+                "resource": settings.audience or settings.base_url.rstrip("/"),
                 "authorization_servers": [settings.issuer],
                 "scopes_supported": sorted(service.kernel.scopes),
                 "bearer_methods_supported": ["header"],

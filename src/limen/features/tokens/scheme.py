@@ -1,13 +1,14 @@
 """Reads JWT access tokens: `Authorization: Bearer <jwt>` (RFC 6750 §2.1)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from limen.core.claims import principal_of
 from limen.core.clock import Clock
 from limen.core.jwt import Expected, unverified_issuer, verify
 from limen.core.keys import Keys
 from limen.core.principal import Principal
-from limen.errors import UnknownKey
+from limen.errors import InvalidCredential, UnknownKey
 from limen.http.scheme import Carrier, Presented
 
 
@@ -15,6 +16,8 @@ class BearerTokens:
     """Verifies this app's own access tokens, without I/O: only for a key that is not known may the database be asked.
 
     Args:
+        lifetime: seconds that a token lives at most, whatever it says: revocations are kept no longer, so an operator
+            who shortens it shortens it for tokens that are out already.
         token_url: where Swagger UI's Authorize gets one, relative to the app.
         scopes: every permission that can be asked for, with its sentence.
     """
@@ -23,10 +26,18 @@ class BearerTokens:
     carriers: tuple[Carrier, ...] = (Carrier.BEARER,)
 
     def __init__(
-        self, keys: Keys, expected: Expected, *, clock: Clock, token_url: str, scopes: Mapping[str, str]
+        self,
+        keys: Keys,
+        expected: Expected,
+        *,
+        lifetime: float,
+        clock: Clock,
+        token_url: str,
+        scopes: Mapping[str, str],
     ) -> None:
         self._keys = keys
         self._expected = expected
+        self._lifetime = lifetime
         self._clock = clock
         self._token_url = token_url
         self._scopes = dict(scopes)
@@ -49,4 +60,14 @@ class BearerTokens:
         return self._verify(presented.value)
 
     def _verify(self, token: str) -> Principal:
-        return principal_of(verify(token, keys=self._keys.ring, expected=self._expected, now=self._clock.time()))
+        now = self._clock.time()
+        principal = principal_of(verify(token, keys=self._keys.ring, expected=self._expected, now=now))
+        issued_at = principal.claims["iat"]
+        ends_at = min(principal.expires_at, _number(issued_at) + self._lifetime)
+        if ends_at <= now - self._expected.leeway:
+            raise InvalidCredential("token older than tokens may be now", subject=principal.subject)
+        return replace(principal, expires_at=ends_at)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
