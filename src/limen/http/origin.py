@@ -43,7 +43,8 @@ class OriginCheck:
         """
         parts = urlsplit(origin)
         hosts = connection.headers.getlist("host")
-        return self._is_on_loopback and _is_loopback(parts.hostname) and hosts == [parts.netloc]
+        is_local = self._is_on_loopback and parts.scheme == "http" and _is_loopback(parts.hostname)
+        return is_local and hosts == [parts.netloc]
 
     def check_cookie_use(self, connection: HTTPConnection) -> None:
         """Refuse what changes something, or opens a WebSocket, by cookie unless one of the app's own pages asked.
