@@ -14,7 +14,7 @@ from limen.errors import ConfigurationError, NotFound
 if TYPE_CHECKING:
     from limen.auth import Auth
     from limen.db.accounts import Account
-    from limen.db.database import UniqueViolation
+    from limen.db.database import ConstraintViolation
     from limen.db.users import UserMixin
 
 PAGE = 500
@@ -47,13 +47,13 @@ def create(
     chosen = _choose_password(password, generate=generate)
 
     async def work(auth: "Auth[UserMixin]") -> dict[str, object]:
-        from limen.db.database import UniqueViolation
+        from limen.db.database import ConstraintViolation
         from limen.features.accounts import Accounts
 
         _check_roles(auth, role or ())
         try:
             account = await auth[Accounts].register(email=email, password=chosen, username=username, roles=role)
-        except UniqueViolation as violation:
+        except ConstraintViolation as violation:
             raise ConfigurationError(_refused_row(violation)) from None
         return auth.kernel.users.describe(account)
 
@@ -151,7 +151,7 @@ def _check_roles(auth: "Auth[UserMixin]", names: Iterable[str]) -> None:
         raise ConfigurationError(f"There is no role {unknown[0]!a}: {there_are} (Auth(roles=[…]))")
 
 
-def _refused_row(violation: "UniqueViolation") -> str:
+def _refused_row(violation: "ConstraintViolation") -> str:
     """A constraint of the app's own columns, of which this command knows nothing."""
     said = violation.constraint.partition("\n")[0]
     return (

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-ASK_AGAIN_SECONDS = 0.5
+ASK_AGAIN_SECONDS = 2.0
 
 
 async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:

@@ -31,12 +31,16 @@ _is_in_transaction: ContextVar[bool] = ContextVar("limen_is_in_transaction", def
 """A statement of its own inside a transaction would wait for the writer that waits for it."""
 
 
-class UniqueViolation(Exception):
-    """A unique value is taken; `constraint` is what the driver said, for the slice that knows its own columns."""
+class ConstraintViolation(Exception):
+    """A row that the database refuses; `constraint` is what the driver said, without the row."""
 
     def __init__(self, constraint: str) -> None:
-        super().__init__("a unique value is taken")
+        super().__init__(f"a constraint refuses the row: {constraint}")
         self.constraint = constraint
+
+
+class UniqueViolation(ConstraintViolation):
+    """A unique value is taken; the slice that knows its own columns says which."""
 
 
 class WholeConnection(AsyncConnection):
@@ -225,7 +229,7 @@ def _violation(error: IntegrityError) -> Exception:
     words = _constraint_in(str(error.orig))
     if "FOREIGN KEY" in words or "foreign key" in words:
         return Conflict("what this belongs to is gone")
-    return UniqueViolation(words) if "nique" in words or "UNIQUE" in words else error
+    return UniqueViolation(words) if "unique" in words.lower() else ConstraintViolation(words)
 
 
 def _constraint_in(words: str) -> str:

@@ -39,6 +39,12 @@ class Mirror:
     async def run(self) -> None:
         """Publish, for ever; what the server did not take is said again."""
         self._wake = asyncio.Event()  # of this event loop
+        try:
+            await self._run()
+        finally:
+            await self._feed.aclose()
+
+    async def _run(self) -> None:
         is_lost = False
         while True:
             try:
