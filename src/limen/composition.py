@@ -105,10 +105,7 @@ def build_kernel(
         follower.run(partial(listen, database.engine, follower.wake))
     if settings.redis_url is not None:
         feed = RedisFeed(settings.redis_url.get_secret_value(), settings.issuer, clock=clock)
-        mirror = Mirror(feed, live=log.live)
-        revocations.subscribe(mirror.announce)
-        follower.run(mirror.run)
-        follower.run(partial(feed.follow, revocations.apply))
+        _mirror(feed, follower=follower, log=log, revocations=revocations)
     grants: dict[str, Grant] = {}
     client_methods: dict[str, ClientMethod] = {}
     kernel_features = MappingProxyType(found)
@@ -156,6 +153,14 @@ def build_kernel(
     every_method = (each for feature in found.values() for each in feature.client_methods())
     client_methods.update(_by_name("client authentication method", every_method, lambda it: it.name))
     return kernel, kernel_features
+
+
+def _mirror(feed: RedisFeed, *, follower: Follower, log: RevocationLog, revocations: Revocations) -> None:
+    """Tell Redis or Valkey what is taken back here, and hear from it what is elsewhere; the log stays the truth."""
+    mirror = Mirror(feed, live=log.live)
+    revocations.subscribe(mirror.announce)
+    follower.run(mirror.run)
+    follower.run(partial(feed.follow, revocations.apply))
 
 
 def _arrange(kernel: Kernel, features: Sequence[Feature], listeners: Iterable[Listener]) -> Mapping[str, Grant]:

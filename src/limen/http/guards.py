@@ -5,6 +5,7 @@ A guard is one callable with one dependency node. It keeps its policy where the 
 
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -26,7 +27,7 @@ U = TypeVar("U")
 LoadUser = Callable[[Principal], Awaitable[U | None]]
 
 
-class Guard:
+class Guard(ABC):
     """Lets in whom its policy allows.
 
     Attributes:
@@ -43,9 +44,9 @@ class Guard:
         self.policy = policy
         self._clock = clock
 
+    @abstractmethod
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> object:
         """What FastAPI calls; each kind of guard answers with what its endpoint wants."""
-        raise NotImplementedError
 
     async def admit(self, connection: HTTPConnection, scopes: SecurityScopes) -> Principal:
         """The principal, if the policy and the scopes of `Security(..., scopes=[…])` allow it.
