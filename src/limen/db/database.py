@@ -50,11 +50,20 @@ class WholeConnection(AsyncConnection):
     writer would be locked until the garbage collector finds it.
     """
 
+    async def start(self, is_ctxmanager: bool = False) -> Self:
+        try:
+            await _to_its_end(super().start(is_ctxmanager))
+        except asyncio.CancelledError:
+            if self.sync_connection is not None:
+                await asyncio.shield(self.close())
+            raise
+        return self
+
     async def execute(self, *arguments: Any, **options: Any) -> Any:  # the base class's overloads, passed through
         return await _to_its_end(super().execute(*arguments, **options))
 
 
-async def _to_its_end(statement: Coroutine[None, None, T]) -> T:
+async def _to_its_end(statement: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(statement)
     try:
         return await asyncio.shield(task)
