@@ -99,20 +99,6 @@ async def test_only_administrators_act_on_administrators(url):
         assert (await helper.request("DELETE", f"/users/{member.id}")).status_code == 204
 
 
-async def test_a_late_retry_gets_the_live_token_so_that_nobody_is_logged_out(url):
-    async with open_app(url) as mini:
-        alice = await mini.signed_in()
-        first = alice.refresh_token
-        await alice.refresh()
-        mini.clock.advance(seconds=2)
-        await alice.refresh()
-        mini.clock.advance(seconds=7)
-        late = (await alice.refresh(first)).json()["refresh_token"]
-        assert late == alice.refresh_token
-        mini.clock.advance(seconds=4)
-        assert (await alice.refresh(late)).status_code == 200
-
-
 async def test_a_token_whose_account_is_unknown_is_refused_as_a_credential(url):
     async with open_app(url) as mini:
         alice = await mini.signed_in()

@@ -60,7 +60,7 @@ class TokenService:
         return Completed(body=self._pair(sign_in, carried, RefreshPair(session_id, 0), key).body())
 
     async def refresh(self, token: str, *, client: Client = NOWHERE, scope: str | None = None) -> Completed:
-        """The next pair for a refresh token; within the grace the session's live one, however often it is asked.
+        """The next pair for a refresh token; the same next one however often it is asked within the grace.
 
         Args:
             scope: narrows this access token only (RFC 6749 §6); what the session was not granted drops out.
@@ -83,9 +83,7 @@ class TokenService:
         subject, session_id = str(session.user_id), str(session.id)
         now = self.kernel.clock.now()
         await self.kernel.events.publish(TokensRefreshed(at=now, subject=subject, client=client, session_id=session_id))
-        return Completed(
-            body=self._pair(_sign_in(session), carried, RefreshPair(session.id, session.generation), key).body()
-        )
+        return Completed(body=self._pair(_sign_in(session), carried, pair.successor(), key).body())
 
     async def issue_to_client(
         self, client: ProvenClient, *, scope: str | None = None, audience: str | None = None
