@@ -26,7 +26,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(BIN / "python")
 UV = str(BIN / "uv")
 DEMO_FOLDER = ROOT / ".dev"
-EXTRAS = "postgres,redis,server"
+EXTRAS = "email,postgres,redis,server"
 NO_PIP = (
     "dev.py: this Python has no pip; on Debian and Ubuntu `apt-get install python3-pip` brings it, then run this again."
 )

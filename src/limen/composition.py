@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from limen.core.clock import Clock
 from limen.core.keys import Keys, SigningKey
+from limen.core.limits import Limits
 from limen.core.login import Grant, Login
 from limen.core.oauth_client import ClientMethod
 from limen.core.permissions import check_permission
@@ -19,6 +20,7 @@ from limen.db.accounts import UserStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
+from limen.db.identities import IdentityStore
 from limen.db.key_sources import given_keys, stored_keys
 from limen.db.last_seen import LastSeen
 from limen.db.notifications import can_notify, listen
@@ -121,12 +123,14 @@ def build_kernel(
         administrators=Administrators(tables, declared.values()),
         sessions=sessions,
         one_time=one_time,
+        identities=IdentityStore(database, tables, clock=clock),
         revocations=revocations,
         revocation_log=log,
         last_seen=last_seen,
         follower=follower,
         keys=keys,
         login=Login(tickets=one_time),
+        limits=Limits(),
         authenticator=Authenticator(
             revocations=revocations,
             clock=clock,

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from limen.core.client import Client
 from limen.core.clock import Clock
 from limen.core.keys import Keys, derive_key
+from limen.core.limits import Limits
 from limen.core.login import Grant, Login
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
@@ -20,6 +21,7 @@ from limen.db.accounts import UserStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
+from limen.db.identities import IdentityStore
 from limen.db.last_seen import LastSeen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
@@ -64,12 +66,14 @@ class Kernel:
     administrators: Administrators
     sessions: SessionStore
     one_time: OneTimeSecrets
+    identities: IdentityStore
     revocations: Revocations
     revocation_log: RevocationLog
     last_seen: LastSeen
     follower: Follower
     keys: Keys
     login: Login
+    limits: Limits
     authenticator: Authenticator
     open_connections: OpenConnections
     origin: OriginCheck

@@ -39,6 +39,7 @@ class Tables:
     revocations: Table
     one_time_secrets: Table
     signing_keys: Table
+    identities: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table of the kernel, the user's first."""
@@ -64,6 +65,7 @@ def derive_tables(user: type[UserMixin]) -> Tables:
         revocations=define(metadata, "limen_revocations", _revocation_columns),
         one_time_secrets=define(metadata, "limen_one_time_secrets", _one_time_columns),
         signing_keys=define(metadata, "limen_signing_keys", _signing_key_columns),
+        identities=define(metadata, "limen_identities", lambda: _identity_columns(key)),
     )
 
 
@@ -151,4 +153,18 @@ def _signing_key_columns() -> list[Column[object] | Index]:
         Column("created_at", Timestamp, nullable=False),
         Column("signs_from", Timestamp, nullable=False),
         Column("retired_at", Timestamp),
+    ]
+
+
+def _identity_columns(key: Column[object]) -> list[Column[object] | Index]:
+    return [
+        Column("id", Uuid, primary_key=True),
+        user_reference(key, index=True),
+        Column("provider", String(64), nullable=False),
+        Column("issuer", String(255), nullable=False),
+        Column("subject", String(255), nullable=False),
+        Column("email", String(320)),
+        Column("created_at", Timestamp, nullable=False),
+        Column("last_used_at", Timestamp, nullable=False),
+        Index("ux_limen_identities_issuer_subject", "issuer", "subject", unique=True),
     ]

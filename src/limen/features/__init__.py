@@ -1,1 +1,47 @@
-"""One folder per capability. The same file names in each; a missing file is a missing capability."""
+"""One folder per capability. The same file names in each; a missing file is a missing capability.
+
+Every feature can be imported from here: `from limen.features import Passwords`. Each loads on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from limen.features.accounts import Accounts
+    from limen.features.api_keys import ApiKeys
+    from limen.features.passwords import Passwords
+    from limen.features.roles import Roles
+    from limen.features.services import Services
+    from limen.features.sessions import Sessions
+    from limen.features.tokens import Tokens
+    from limen.features.trusted_issuers import TrustedIssuers
+
+__all__ = [
+    "Accounts",
+    "ApiKeys",
+    "Passwords",
+    "Roles",
+    "Services",
+    "Sessions",
+    "Tokens",
+    "TrustedIssuers",
+]
+
+_FOLDERS = {
+    "Accounts": "accounts",
+    "ApiKeys": "api_keys",
+    "Passwords": "passwords",
+    "Roles": "roles",
+    "Services": "services",
+    "Sessions": "sessions",
+    "Tokens": "tokens",
+    "TrustedIssuers": "trusted_issuers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FOLDERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_FOLDERS[name]}"), name)
+    globals()[name] = value
+    return value

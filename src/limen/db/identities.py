@@ -1,0 +1,106 @@
+"""External identities: who somebody is elsewhere, as `(issuer, subject)`, and whose account that is here.
+
+An identity is never an e-mail address. It belongs to one account; an account may have several.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.clock import Clock
+from limen.core.opaque import new_id
+from limen.db.database import Database
+from limen.db.tables import Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Somebody's account elsewhere.
+
+    Attributes:
+        provider: the name by which the app knows the issuer (`google`); for display.
+        email: what the issuer said last, for display; it decides nothing.
+    """
+
+    id: UUID
+    user_id: object
+    provider: str
+    issuer: str
+    subject: str
+    email: str | None = field(repr=False)
+    created_at: datetime
+    last_used_at: datetime
+
+
+class IdentityStore:
+    """Finds, links and unlinks identities; of two links of one identity at once, one holds."""
+
+    def __init__(self, database: Database, tables: Tables, *, clock: Clock) -> None:
+        self._database = database
+        self._table = tables.identities
+        self._clock = clock
+        table = self._table
+        known = (table.c.issuer == bindparam("known_issuer"), table.c.subject == bindparam("known_subject"))
+        self._find = select(table).where(*known)
+
+    async def find(self, issuer: str, subject: str) -> Identity | None:
+        """Whose this identity is."""
+        rows = await self._database.read(self._find, {"known_issuer": issuer, "known_subject": subject})
+        return _identity(rows[0]) if rows else None
+
+    async def list_of(self, user_id: object) -> tuple[Identity, ...]:
+        """The identities of one account, the oldest first."""
+        table = self._table
+        statement = select(table).where(table.c.user_id == user_id).order_by(table.c.created_at, table.c.id)
+        return tuple(map(_identity, await self._database.read(statement)))
+
+    async def link(
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        *,
+        provider: str,
+        issuer: str,
+        subject: str,
+        email: str | None = None,
+    ) -> UUID:
+        """Let this identity be the account's, inside a caller's transaction; its id.
+
+        Raises:
+            UniqueViolation: it belongs to an account already; it aborts the transaction.
+        """
+        now = self._clock.now()
+        row: Mapping[str, object] = {
+            "id": new_id(now.timestamp()),
+            "user_id": user_id,
+            "provider": provider,
+            "issuer": issuer,
+            "subject": subject,
+            "email": email,
+            "created_at": now,
+            "last_used_at": now,
+        }
+        statement = insert(self._table).values(row).returning(self._table.c.id)
+        made: UUID = (await connection.execute(statement)).scalar_one()
+        return made
+
+    async def touch(self, identity_id: UUID, *, email: str | None) -> None:
+        """Somebody came in by it just now; what the issuer says of the address is kept for display."""
+        table = self._table
+        values = {"last_used_at": self._clock.now(), "email": email}
+        await self._database.write(update(table).where(table.c.id == identity_id).values(values))
+
+    async def unlink(self, connection: AsyncConnection, identity_id: UUID, *, user_id: object) -> Identity | None:
+        """Take an identity away from its account, inside a caller's transaction; None if it is not this account's."""
+        table = self._table
+        statement = delete(table).where(table.c.id == identity_id, table.c.user_id == user_id).returning(*table.c)
+        row = (await connection.execute(statement)).first()
+        return None if row is None else _identity(row)
+
+
+def _identity(row: Row[tuple[object, ...]]) -> Identity:
+    return Identity(**{str(name): value for name, value in row._mapping.items()})
