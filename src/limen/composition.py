@@ -38,7 +38,6 @@ from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
-from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
 from limen.kernel import Kernel
 from limen.settings import AuthSettings, known_names, warn_of_unknown_names
@@ -140,7 +139,6 @@ def build_kernel(
             note_use=last_seen.note,
             client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
         ),
-        open_connections=OpenConnections(revocations),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from limen.core.client import Client
 from limen.core.clock import Clock
@@ -12,6 +13,7 @@ from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
 from limen.http.client import client_of
 from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
+from limen.http.open_connections import OpenConnections
 from limen.http.origin import SAFE_METHODS, OriginCheck
 from limen.http.scheme import AMBIENT, UNSAFE, Carrier, Presented, Scheme
 
@@ -19,6 +21,7 @@ ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of credential
 
 KeepUp = Callable[[], Awaitable[None]]
 NoteUse = Callable[[Principal], None]
+Recall = Callable[[Scope], Principal | None]
 ClientOf = Callable[[HTTPConnection], Client]
 
 
@@ -45,6 +48,9 @@ class Authenticator:
         unsafe_carriers: those beside the usual ones that a scheme was turned on for; none by default.
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
         memo: where a request keeps what was decided.
+        connections: those that stay open, so that they end with what let them in.
+        recall: who a request proves, if its credential was verified before and everything is as usual; None decides
+            nothing: `authenticate` does.
     """
 
     def __init__(
@@ -66,12 +72,15 @@ class Authenticator:
         self._keep_up = keep_up
         self._note_use = note_use
         self._origin = origin
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._client_of = client_of
         self._cookie_name: bytes | None = None
-        self._remembered = Remembered(revocations)
+        self._remembered = Remembered(revocations, clock)
+        self._known = {carrier.encode(): self._remembered.of(carrier.encode()) for carrier in Carrier}
         revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
+        self.connections = OpenConnections(revocations, memo=self.memo)
+        self.recall = self._recaller()
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
         """Take the features' schemes, in order; done once, by `Auth`."""
@@ -79,6 +88,7 @@ class Authenticator:
         self.unsafe_carriers = UNSAFE.intersection(carrier for scheme in schemes for carrier in scheme.carriers)
         takes_cookies = any(Carrier.COOKIE in scheme.carriers for scheme in schemes)
         self._cookie_name = cookie_name.encode() if takes_cookies else None
+        self.recall = self._recaller()
 
     async def authenticate(self, connection: HTTPConnection) -> Principal | None:
         """Who the request proves, or None when it presents nothing; decided once per request, however many ask.
@@ -92,35 +102,11 @@ class Authenticator:
         if self.memo in scope:
             outcome = scope[self.memo]
         else:
-            outcome = self.recall(connection) or await self._decide(connection)
+            outcome = self.recall(scope) or await self._decide(connection)
             scope[self.memo] = outcome
         if isinstance(outcome, AuthError):
             raise outcome
         return outcome if isinstance(outcome, Principal) else None
-
-    def recall(self, connection: HTTPConnection) -> Principal | None:
-        """Who the request proves, if its credential was verified before and everything is as usual.
-
-        None decides nothing: `authenticate` does. This is what a request costs in steady state.
-        """
-        scope = connection.scope
-        if self.memo in scope:
-            known = scope[self.memo]
-            return known if isinstance(known, Principal) else None
-        if self._clock.monotonic() - self._revocations.heard_at > self._stale_after:
-            return None
-        presented = find_credential(scope["headers"], cookie_name=self._cookie_name)
-        if presented is None or (self.unsafe_carriers and find_elsewhere(scope, self.unsafe_carriers)):
-            return None
-        carrier, credential = presented
-        if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
-            return None
-        principal = self._remembered.recall(carrier, credential, self._clock.time())
-        if principal is None or principal.conditions:
-            return None
-        scope[self.memo] = principal
-        self._note_use(principal)
-        return principal
 
     async def _decide(self, connection: HTTPConnection) -> Principal | AuthError | None:
         if not self.is_installed:
@@ -149,9 +135,9 @@ class Authenticator:
             Unavailable: what decides it is down.
         """
         await self._keep_up()
-        self._revocations.check_heard(self._clock.monotonic())
+        self._revocations.check_heard(self._monotonic())
         carrier, credential = presented.carrier.encode(), presented.value.encode()
-        known = self._remembered.recall(carrier, credential, self._clock.time())
+        known = self._known[carrier](credential)
         if known is not None:
             return known
         scheme = self._scheme_of(presented)
@@ -162,6 +148,33 @@ class Authenticator:
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
         self._remembered.remember(carrier, credential, principal)
         return principal
+
+    def _recaller(self) -> Recall:
+        """What a request costs in steady state: built once, with all that it needs in its hands."""
+        memo, cookie_name, unsafe_carriers = self.memo, self._cookie_name, self.unsafe_carriers
+        revocations, monotonic, stale_after = self._revocations, self._monotonic, self._stale_after
+        known, note_use = self._known, self._note_use
+
+        def recall(scope: Scope) -> Principal | None:
+            if memo in scope:
+                outcome = scope[memo]
+                return outcome if isinstance(outcome, Principal) else None
+            if monotonic() - revocations.heard_at > stale_after:
+                return None
+            presented = find_credential(scope["headers"], cookie_name)
+            if presented is None or (unsafe_carriers and find_elsewhere(scope, unsafe_carriers)):
+                return None
+            carrier, credential = presented
+            if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
+                return None
+            principal = known[carrier](credential)
+            if principal is None or principal.conditions:
+                return None
+            scope[memo] = principal
+            note_use(principal)
+            return principal
+
+        return recall
 
     def _hear(self, revocation: Revocation) -> None:
         if revocation.refuses_a_key:  # a principal does not say which key proved it

@@ -4,7 +4,7 @@ It never looks at the URL or the Host. Two explicit credentials, or one twice, a
 """
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 
 from starlette.types import Scope
 
@@ -49,27 +49,23 @@ def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented
     return _cookie(cookies, cookie_name) if cookie_name is not None and cookies else None
 
 
-def find_credential(headers: Headers, *, cookie_name: bytes | None) -> tuple[bytes, bytes] | None:
-    """The carrier and the bytes of the one plain credential in a request, read in one pass and believed by nobody yet.
+def find_credential(headers: Sequence[tuple[bytes, bytes]], cookie_name: bytes | None) -> tuple[bytes, bytes] | None:
+    """The carrier and the bytes of the one plain credential in a request, believed by nobody yet.
 
-    None for whatever is not plain: nothing, more than one, an unusual spelling. `read_credential` decides about those.
+    None for whatever is not plain: nothing, more than one, an unusual spelling, any header twice. `read_credential`
+    decides about those.
     """
-    found: tuple[bytes, bytes] | None = None
-    cookies = b""
-    for name, value in headers:
-        if name == b"authorization":
-            if found is not None or value[:7] != b"Bearer ":
-                return None
-            found = BEARER, value[7:]
-        elif name == b"x-api-key":
-            if found is not None:
-                return None
-            found = HEADER, value
-        elif name == b"cookie":
-            cookies = cookies + b";" + value if cookies else value
-    if found is not None or not cookies or cookie_name is None:
-        return found
-    return _plain_cookie(cookies, cookie_name + b"=")
+    found = dict(headers)
+    if len(found) < len(headers):
+        return None
+    authorization, api_key = found.get(b"authorization"), found.get(b"x-api-key")
+    if authorization is not None:
+        is_plain = api_key is None and authorization[:7] == b"Bearer "
+        return (BEARER, authorization[7:]) if is_plain else None
+    if api_key is not None:
+        return HEADER, api_key
+    cookies = found.get(b"cookie")
+    return None if cookies is None or cookie_name is None else _plain_cookie(cookies, cookie_name + b"=")
 
 
 def find_elsewhere(scope: Scope, carriers: Set[Carrier]) -> tuple[bytes, ...]:
