@@ -136,7 +136,7 @@ def build_kernel(
             origin=origin,
             stale_after=2 * settings.revocation_poll_seconds,
             keep_up=partial(_keep_up, follower, keys),
-            note_use=last_seen.note,
+            uses=last_seen,
             client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
         ),
         origin=origin,

@@ -1,6 +1,8 @@
 """THE hot path: a request becomes a principal, once, without I/O in steady state."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import Protocol
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -20,7 +22,6 @@ from limen.http.scheme import AMBIENT, UNSAFE, Carrier, Presented, Scheme
 ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of credential
 
 KeepUp = Callable[[], Awaitable[None]]
-NoteUse = Callable[[Principal], None]
 Recall = Callable[[Scope], Principal | None]
 ClientOf = Callable[[HTTPConnection], Client]
 
@@ -29,8 +30,27 @@ async def _nothing_to_do() -> None:
     return None
 
 
-def _nothing_to_note(_: Principal) -> None:
-    return None
+class Uses(Protocol):
+    """Notes what is in use.
+
+    Attributes:
+        round: another object each time that what was noted has been written.
+    """
+
+    round: object
+
+    def note(self, principal: Principal) -> None:
+        """A request came with this principal's credential."""
+        ...
+
+
+class Unused:
+    """Notes nothing."""
+
+    round: object = None
+
+    def note(self, principal: Principal) -> None:
+        """Nothing to do."""
 
 
 class Authenticator:
@@ -40,7 +60,7 @@ class Authenticator:
         revocations: asked for every credential, remembered or not.
         stale_after: seconds of silence of the log after which `keep_up` is called.
         keep_up: catches up with the revocation log where no background task does.
-        note_use: told of every principal that came in.
+        uses: told of every principal that came in, at least once a round.
         client_of: from where a request came, for credentials that ask.
 
     Attributes:
@@ -61,7 +81,7 @@ class Authenticator:
         origin: OriginCheck,
         stale_after: float = float("inf"),
         keep_up: KeepUp = _nothing_to_do,
-        note_use: NoteUse = _nothing_to_note,
+        uses: Uses | None = None,
         client_of: ClientOf = client_of,
     ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
@@ -70,13 +90,12 @@ class Authenticator:
         self._revocations = revocations
         self._stale_after = stale_after
         self._keep_up = keep_up
-        self._note_use = note_use
+        self._uses: Uses = uses or Unused()
         self._origin = origin
-        self._monotonic = clock.monotonic
+        self._clock = clock
         self._client_of = client_of
         self._cookie_name: bytes | None = None
         self._remembered = Remembered(revocations, clock)
-        self._known = {carrier.encode(): self._remembered.of(carrier.encode()) for carrier in Carrier}
         revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
         self.connections = OpenConnections(revocations, memo=self.memo)
@@ -124,7 +143,7 @@ class Authenticator:
                 self._check_conditions(principal, connection)
         except AuthError as error:
             return error
-        self._note_use(principal)
+        self._uses.note(principal)
         return principal
 
     async def prove(self, presented: Presented) -> Principal:
@@ -135,9 +154,9 @@ class Authenticator:
             Unavailable: what decides it is down.
         """
         await self._keep_up()
-        self._revocations.check_heard(self._monotonic())
+        self._revocations.check_heard(self._clock.monotonic())
         carrier, credential = presented.carrier.encode(), presented.value.encode()
-        known = self._known[carrier](credential)
+        known = self._remembered.recall(carrier, credential)
         if known is not None:
             return known
         scheme = self._scheme_of(presented)
@@ -151,9 +170,11 @@ class Authenticator:
 
     def _recaller(self) -> Recall:
         """What a request costs in steady state: built once, with all that it needs in its hands."""
-        memo, cookie_name, unsafe_carriers = self.memo, self._cookie_name, self.unsafe_carriers
-        revocations, monotonic, stale_after = self._revocations, self._monotonic, self._stale_after
-        known, note_use = self._known, self._note_use
+        memo, unsafe_carriers = self.memo, self.unsafe_carriers
+        cookie_start = None if self._cookie_name is None else self._cookie_name + b"="
+        revocations, remembered, uses = self._revocations, self._remembered, self._uses
+        entries = {carrier.encode(): remembered.of(carrier.encode()) for carrier in Carrier}
+        time, monotonic, stale_after = self._clock.time, self._clock.monotonic, self._stale_after
 
         def recall(scope: Scope) -> Principal | None:
             if memo in scope:
@@ -161,17 +182,24 @@ class Authenticator:
                 return outcome if isinstance(outcome, Principal) else None
             if monotonic() - revocations.heard_at > stale_after:
                 return None
-            presented = find_credential(scope["headers"], cookie_name)
+            presented = find_credential(scope["headers"], cookie_start)
             if presented is None or (unsafe_carriers and find_elsewhere(scope, unsafe_carriers)):
                 return None
             carrier, credential = presented
             if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
                 return None
-            principal = known[carrier](credential)
-            if principal is None or principal.conditions:
+            entry = entries[carrier].get(sha256(credential).digest())
+            if entry is None or time() >= entry.expires_at:
                 return None
+            if entry.revision != revocations.revision and not remembered.holds(entry):
+                return None
+            principal = entry.principal
+            if principal.conditions:
+                return None
+            if entry.round is not uses.round:  # once a round is enough
+                entry.round = uses.round
+                uses.note(principal)
             scope[memo] = principal
-            note_use(principal)
             return principal
 
         return recall

@@ -49,11 +49,14 @@ def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented
     return _cookie(cookies, cookie_name) if cookie_name is not None and cookies else None
 
 
-def find_credential(headers: Sequence[tuple[bytes, bytes]], cookie_name: bytes | None) -> tuple[bytes, bytes] | None:
+def find_credential(headers: Sequence[tuple[bytes, bytes]], cookie_start: bytes | None) -> tuple[bytes, bytes] | None:
     """The carrier and the bytes of the one plain credential in a request, believed by nobody yet.
 
     None for whatever is not plain: nothing, more than one, an unusual spelling, any header twice. `read_credential`
     decides about those.
+
+    Args:
+        cookie_start: the cookie's name and the `=` after it.
     """
     found = dict(headers)
     if len(found) < len(headers):
@@ -65,7 +68,7 @@ def find_credential(headers: Sequence[tuple[bytes, bytes]], cookie_name: bytes |
     if api_key is not None:
         return HEADER, api_key
     cookies = found.get(b"cookie")
-    return None if cookies is None or cookie_name is None else _plain_cookie(cookies, cookie_name + b"=")
+    return None if cookies is None or cookie_start is None else _plain_cookie(cookies, cookie_start)
 
 
 def find_elsewhere(scope: Scope, carriers: Set[Carrier]) -> tuple[bytes, ...]:
@@ -104,13 +107,14 @@ def _in_query(query: bytes) -> Presented | None:
     return None if found is None else Presented(Carrier.QUERY, _text(found, _TOKEN68))
 
 
-def _plain_cookie(cookies: bytes, needle: bytes) -> tuple[bytes, bytes] | None:
-    start = cookies.find(needle)
-    if start < 0 or cookies.find(needle, start + 1) >= 0:
+def _plain_cookie(cookies: bytes, start: bytes) -> tuple[bytes, bytes] | None:
+    at = cookies.find(start)
+    if at < 0 or cookies.find(start, at + 1) >= 0:
         return None
-    if start > 0 and cookies[:start].rstrip(b" \t")[-1:] != b";":  # inside another cookie's value
+    if at > 0 and cookies[at - 2 : at] != b"; ":  # inside another cookie's value, or spelled otherwise
         return None
-    return COOKIE, cookies[start + len(needle) :].partition(b";")[0]
+    end = cookies.find(b";", at)
+    return COOKIE, cookies[at + len(start) :] if end < 0 else cookies[at + len(start) : end]
 
 
 def _once(seen: bytes | None, value: bytes) -> bytes:

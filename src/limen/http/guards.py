@@ -7,7 +7,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
 from fastapi.security import SecurityScopes
@@ -29,10 +29,8 @@ _decisions = logging.getLogger("limen.decisions")
 U = TypeVar("U")
 
 
-def decisions_are_logged() -> bool:
-    """Whether somebody wants to read every decision, so that none may be taken in passing."""
-    return _decisions.isEnabledFor(logging.DEBUG)
-
+decisions_are_logged = partial(_decisions.isEnabledFor, logging.DEBUG)
+"""Whether somebody wants to read every decision, so that none may be taken in passing."""
 
 LoadUser = Callable[[Principal], Awaitable[U | None]]
 
