@@ -183,8 +183,9 @@ class Auth(Authorization, Generic[U]):
             await feature.stop()
         await self.kernel.follower.stop()
         await self.kernel.keys.stop()
+        await self.kernel.database.leave()
         if self._owns_engine:
-            await self.kernel.database.dispose()
+            await self.kernel.database.engine.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()
