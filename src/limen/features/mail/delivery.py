@@ -33,6 +33,8 @@ LEASE = timedelta(seconds=120)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 STOP_SECONDS = 5.0
 
+_chance = random.SystemRandom()  # the module's own state is the app's: its tests may have seeded it
+
 
 class Delivery:
     """Sends what is in the outbox, from `start` to `stop` or when asked to.
@@ -114,7 +116,7 @@ class Delivery:
             except Exception as error:  # whatever it is, the next look comes
                 _log.warning("the outbox cannot be worked on: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS * random.uniform(0.8, 1)):  # noqa: S311 - no secret
+                async with asyncio.timeout(POLL_SECONDS * _chance.uniform(0.8, 1)):
                     await self._wake.wait()
 
     async def _handle(self, letter: Claimed) -> bool:
@@ -172,7 +174,7 @@ class Delivery:
 def pause_after(attempts: int) -> timedelta:
     """How long a letter waits after so many tries: twice as long each time, up to an hour, a quarter more or less."""
     doubled = min(FIRST_PAUSE * (1 << min(attempts - 1, 16)), LONGEST_PAUSE)
-    return doubled * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+    return doubled * _chance.uniform(0.75, 1.25)
 
 
 def bond(letter_id: UUID) -> str:
