@@ -10,7 +10,7 @@ from email.headerregistry import Address
 from uuid import UUID
 
 from limen.core.clock import Clock
-from limen.core.sealing import SealBroken, Sealer
+from limen.core.sealing import Sealer
 from limen.core.tasks import end_tasks
 from limen.features.mail.mailers import Mailer, Undeliverable
 from limen.features.mail.message import NOBODY, Addressed, compose
@@ -123,10 +123,10 @@ class Delivery:
         """Send one letter; whether it left."""
         try:
             await self._send(letter)
-        except (Undeliverable, SealBroken, UnusableLetter) as reason:
-            await self._give_up(letter, str(reason) or "it was sealed under another secret")
+        except (Undeliverable, UnusableLetter) as reason:
+            await self._give_up(letter, " ".join(str(reason).split()) or "the mailer will never take it")
             return False
-        except Exception as error:  # whatever a mailer raises
+        except Exception as error:  # whatever a mailer raises; a seal that another worker's secret may open
             await self._postpone(letter, error)
             return False
         await self._store.remove(letter.id)
@@ -147,8 +147,14 @@ class Delivery:
             letter_id=letter.id,
             posted_at=letter.posted_at,
         )
-        async with asyncio.timeout(SEND_SECONDS):
-            await self.mailer.send(message)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.mailer.send(message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ConnectionError from None  # a call of the mailer's own was cancelled: not the end of us
 
     async def _postpone(self, letter: Claimed, error: Exception) -> None:
         said, now = _said(error), self._clock.now()
