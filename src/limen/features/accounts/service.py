@@ -188,6 +188,7 @@ class AccountService:
             NotFound: there is none.
             LastAdmin: nobody active would hold `*` any more.
         """
+        account = await self.get(user_id)
         async with self.kernel.database.transaction() as connection:
             async with self.kernel.administrators.keep_one(connection, user_id):
                 entry = await self.kernel.users.remove(connection, user_id)
@@ -195,8 +196,8 @@ class AccountService:
                 raise NotFound("no such user", user=user_id)
             await self.kernel.revocation_log.append(connection, [entry])
         self.kernel.revocation_log.apply([entry])
-        now = self.kernel.clock.now()
-        await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
+        now, email = self.kernel.clock.now(), None if account.held.is_service else account.email
+        await self.kernel.events.publish(AccountDeleted(at=now, subject=account.subject, client=client, email=email))
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
