@@ -49,7 +49,7 @@ class Auth(Authorization, Generic[U]):
         engine: the app's own engine; one for `LIMEN_DATABASE_URL` otherwise.
         roles: named bundles of permissions.
         permissions: a sentence for each permission that OpenAPI should explain.
-        features: instead of passwords, tokens, sessions, API keys, services, accounts and roles.
+        features: instead of passwords, tokens, sessions, API keys, services, accounts, roles and audit.
         settings: instead of the environment and `.env`.
         listeners: hear every event.
         auth_prefix: where the routes of sign-in are.
@@ -125,7 +125,8 @@ class Auth(Authorization, Generic[U]):
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator, connections=self.kernel.open_connections)
+        kernel = self.kernel
+        install_guards(app, kernel.authenticator, connections=kernel.open_connections, causes=kernel.causes)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -229,13 +230,14 @@ def default_features() -> tuple[Feature, ...]:
     """What `Auth()` is made of."""
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles())
+    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Audit())
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

@@ -31,6 +31,7 @@ from limen.db.tables import Tables
 from limen.db.users import UserMixin
 from limen.events import Events
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
@@ -76,6 +77,7 @@ class Kernel:
     limits: Limits
     authenticator: Authenticator
     open_connections: OpenConnections
+    causes: RequestCauses
     origin: OriginCheck
     cookie: SessionCookie
     roles: Mapping[str, Role]

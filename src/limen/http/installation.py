@@ -5,6 +5,7 @@ from fastapi.routing import APIRoute
 
 from limen.errors import AuthError
 from limen.http.authenticate import Authenticator
+from limen.http.cause import NameCauses, RequestCauses
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import Guard
 from limen.http.open_connections import OpenConnections, WatchOpenConnections
@@ -12,11 +13,15 @@ from limen.http.openapi import describe_guards
 from limen.http.responses import answer
 
 
-def install_guards(app: FastAPI, authenticator: Authenticator, *, connections: OpenConnections) -> None:
+def install_guards(
+    app: FastAPI, authenticator: Authenticator, *, connections: OpenConnections, causes: RequestCauses | None = None
+) -> None:
     """Let the app's routes be guarded and described, refusals be answered, and open connections end in time."""
     if app.router.route_class is APIRoute:  # an app's own class keeps its place; its guards are checked FastAPI's way
         app.router.route_class = GuardedRoute
     app.add_middleware(WatchOpenConnections, connections=connections, memo=authenticator.memo)
+    if causes is not None:
+        app.add_middleware(NameCauses, causes=causes)
     app.add_exception_handler(AuthError, answer)
     describe_guards(app, authenticator.schemes)
     authenticator.is_installed = True
