@@ -14,9 +14,9 @@ import hmac
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
-from uuid import UUID
+from typing import NamedTuple
 
 ORIGIN = bytes(32)
 """The hash before the first entry."""
@@ -24,7 +24,6 @@ ORIGIN = bytes(32)
 MAC_BYTES = 16
 RESUMED = "audit_chain_resumed"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _line = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -35,7 +34,7 @@ class Entry:
     Attributes:
         id: its number in the database, by which lists go on; None before it is written.
         seq: its place in the chain; None until it has one.
-        event_id: the same however often it is written, so that it is there once.
+        event_id: 32 hexadecimal digits, the same however often it is written, so that it is there once.
         subject: whom it concerns.
         actor: who did it; `actor_kind` as in `limen.core.cause.Actor`.
         method: how they had proved who they are: `pwd`, `api_key`, …
@@ -46,7 +45,7 @@ class Entry:
 
     id: int | None = None
     seq: int | None = None
-    event_id: UUID
+    event_id: str
     at: datetime
     event: str
     result: str
@@ -86,10 +85,11 @@ SAID = (
 
 def content_of(values: Sequence[object]) -> bytes:
     """The canonical form of what an entry says: one line of ASCII, `["limen.audit.1",event_id,microseconds,…]`."""
-    event_id, at, *others = values
-    assert isinstance(event_id, UUID)
+    at = values[1]
     assert isinstance(at, datetime)
-    return _line(["limen.audit.1", event_id.hex, (at - _EPOCH) // _MICROSECOND, *others]).encode("ascii")
+    past = at - _EPOCH
+    moment = (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
+    return _line(["limen.audit.1", values[0], moment, *values[2:]]).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +163,8 @@ class StoredHead:
         return key is not None and hmac.compare_digest(self.mac, self.head.sign(key))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An entry as the database has it, not yet believed; `values` in the order of `SAID`."""
+class Row(NamedTuple):
+    """An entry as the database has it, not yet believed; `values` in the order of `SAID`. A million are walked."""
 
     id: int
     seq: int | None

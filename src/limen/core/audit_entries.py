@@ -11,6 +11,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from math import isfinite
 from typing import cast
 from uuid import UUID
 
@@ -63,7 +64,7 @@ def entry_of(event: Event, *, client: Client, digest_keys: Sequence[bytes]) -> E
         "user_agent": place.user_agent,
     }
     return Entry(
-        event_id=event.id,
+        event_id=event.id.hex,
         at=event.at if event.at.tzinfo else event.at.replace(tzinfo=UTC),
         name_digest=digests_of(typed, digest_keys[:1])[0] if isinstance(typed, str) else None,
         details=_details(event, actor),
@@ -105,7 +106,7 @@ def line_of(entry: Entry) -> str:
         "user_agent": entry.user_agent,
         "count": entry.count,
         "details": json.loads(entry.details),
-        "event_id": str(entry.event_id),
+        "event_id": entry.event_id,
     }
     return json.dumps(said)
 
@@ -137,8 +138,10 @@ def _dumped(said: Mapping[str, object]) -> str:
 
 def _plain(value: object) -> object:
     """What JSON can say, bounded; of anything else only what kind of thing it is."""
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
     if isinstance(value, int):
         return value if abs(value) < 2**53 else str(value)[:MAX_TEXT]
     if isinstance(value, Enum):

@@ -63,7 +63,7 @@ class Repetitions:
     def _totals(self) -> Iterator[Entry]:
         for counted in (*(each for kinds in self._counted.values() for each in kinds.values()), *self._others.values()):
             if counted.again:
-                yield replace(counted.latest, event_id=uuid4(), count=counted.again)
+                yield replace(counted.latest, event_id=uuid4().hex, count=counted.again)
 
 
 def _kind(entry: Entry) -> Kind:

@@ -243,7 +243,7 @@ class AuditService:
 
     def _own_entry(self, name: str, *, count: int = 1, **details: object) -> Entry:
         now, said = self.kernel.clock.now(), json.dumps(details, sort_keys=True, separators=(",", ":"))
-        return Entry(event_id=uuid4(), at=now, event=name, result="refused", count=count, details=said)
+        return Entry(event_id=uuid4().hex, at=now, event=name, result="refused", count=count, details=said)
 
     def _passes(self, entry: Entry, pace: Pace) -> bool:
         _entries.add(1, {"limen.event": entry.event, "limen.result": entry.result})

@@ -147,7 +147,7 @@ class Chain:
         before = await self._store.hash_at(connection, last) or known.hash
         reason = "the head is missing" if stored is None else "the head is not genuine"
         details = json.dumps({"reason": reason}, separators=(",", ":"))
-        entry = Entry(event_id=uuid4(), at=self._clock.now(), event=RESUMED, result="refused", details=details)
+        entry = Entry(event_id=uuid4().hex, at=self._clock.now(), event=RESUMED, result="refused", details=details)
         row = await self._store.add_row(connection, entry)
         head, links = self._linked(replace(known, seq=last or known.seq, hash=before), [row])
         await self._store.place(connection, links)

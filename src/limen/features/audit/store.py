@@ -182,8 +182,9 @@ def _head(row: DatabaseRow[tuple[object, ...]]) -> StoredHead:
 
 
 def _row(row: DatabaseRow[tuple[object, ...]]) -> Row:
-    id, seq, key_id, mac, hash, seal, *values = cast("tuple[Any, ...]", row)  # typed by the table
-    return Row(id, seq, key_id, mac, hash, seal, tuple(values))
+    found: Any = row  # typed by the table
+    id, seq, key_id, mac, hash, seal = found[:6]
+    return Row(id, seq, key_id, mac, hash, seal, found[6:])
 
 
 def _entry(row: DatabaseRow[tuple[object, ...]]) -> Entry:

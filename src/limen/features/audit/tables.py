@@ -1,6 +1,6 @@
 """The record at rest, and how far it goes. No column refers to the user table: what is deleted stays on record."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
 from limen.db.tables import BigId, Tables, define
 from limen.db.types import Timestamp
@@ -14,7 +14,7 @@ def audit_table(kernel_tables: Tables) -> Table:
         lambda: [
             Column("id", BigId, primary_key=True, autoincrement=True),
             Column("seq", BigInteger),
-            Column("event_id", Uuid, nullable=False),
+            Column("event_id", String(32), nullable=False),
             Column("at", Timestamp, nullable=False),
             Column("event", String(64), nullable=False),
             Column("result", String(16), nullable=False),

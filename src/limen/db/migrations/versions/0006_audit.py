@@ -15,7 +15,7 @@ def upgrade() -> None:
         "limen_audit",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("seq", sa.BigInteger()),
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", sa.String(32), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("event", sa.String(64), nullable=False),
         sa.Column("result", sa.String(16), nullable=False),
