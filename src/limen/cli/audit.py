@@ -11,6 +11,7 @@ import typer
 
 from limen.cli.apps import AppOption, run
 from limen.cli.printing import JsonOption, print_json, print_table
+from limen.core.audit_chain import SAID
 from limen.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,23 +25,7 @@ MAX_SHOWN = 200
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With what a cell begins that spreadsheets would calculate (OWASP, CSV Injection)."""
 
-COLUMNS = (
-    "id",
-    "seq",
-    "at",
-    "event",
-    "result",
-    "subject",
-    "actor_kind",
-    "actor",
-    "method",
-    "credential_id",
-    "ip",
-    "user_agent",
-    "count",
-    "details",
-    "event_id",
-)
+COLUMNS = ("id", "seq", *(name for name in SAID if name != "name_digest"))
 
 group = typer.Typer(help="Verify, read and export the audit record.", no_args_is_help=True)
 
