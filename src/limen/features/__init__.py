@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
     from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ApiKeys",
+    "Audit",
     "Mail",
     "Passwords",
     "Roles",
@@ -33,6 +35,7 @@ _FOLDERS = {
     "Accounts": "accounts",
     "ApiKeys": "api_keys",
     "Mail": "mail",
+    "Audit": "audit",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",

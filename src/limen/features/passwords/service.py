@@ -135,15 +135,16 @@ class PasswordService:
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
         kernel = self.kernel
+        changed = PasswordChanged(at=kernel.clock.now(), subject=str(user_id), client=client)
         async with kernel.database.transaction() as connection:
             await write(connection)
+            await kernel.events.record(connection, changed)
             ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
         kernel.revocation_log.apply(ended)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
-        ids = tuple(entry.target for entry in ended)
+        await kernel.events.publish(changed)
+        ids, at = tuple(entry.target for entry in ended), changed.at
         await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
+            SessionsEnded(at=at, subject=changed.subject, client=client, session_ids=ids, reason="password_changed")
         )
 
     async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:

@@ -17,7 +17,7 @@ from limen.core.rights import Carried, Held, carry
 from limen.core.token_pair import SignIn, TokenPair
 from limen.db.sessions import Session
 from limen.errors import AuthError, InvalidGrant
-from limen.events import LoggedIn, RefreshReused, SessionsEnded, TokensRefreshed
+from limen.events import LoggedIn, RefreshReused, SessionsEnded, TokenRevoked, TokensRefreshed
 from limen.http.authenticate import Authenticator
 from limen.http.scheme import Carrier, Presented
 from limen.kernel import Kernel
@@ -221,6 +221,8 @@ class TokenService:
         async with kernel.database.transaction() as connection:
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
+        now, subject = kernel.clock.now(), principal.subject
+        await kernel.events.publish(TokenRevoked(at=now, subject=subject, credential_id=principal.credential_id))
 
     def _pair_in(self, token: str) -> RefreshPair | None:
         try:
