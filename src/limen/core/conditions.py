@@ -14,7 +14,7 @@ from limen.errors import InvalidCredential, TooManyRequests
 Network = IPv4Network | IPv6Network
 
 MAX_NETWORKS = 32
-_RATE = re.compile(r"([1-9][0-9]{0,5})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
+_RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
 _ROUNDING = 1e-4
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -86,16 +86,28 @@ class Meter:
             TooManyRequests: the rate is used up.
         """
         now = self._clock.time() - self._began  # small numbers, so that adding up loses nothing that matters
+        due = self._due_after(name, rate, now)
+        if len(self._due) >= self.MAX_MEASURED and name not in self._due:
+            self._make_room(now)
+        self._due[name] = due
+
+    def check(self, name: str, rate: Rate) -> None:
+        """Whether one more use of `name` would pass; nothing is counted.
+
+        Raises:
+            TooManyRequests: the rate is used up.
+        """
+        self._due_after(name, rate, self._clock.time() - self._began)
+
+    def _due_after(self, name: str, rate: Rate, now: float) -> float:
         due = max(self._due.get(name, now), now)
         if due > now + 2 * rate.seconds:  # the clock was set back, or the rate was another
             due = now
         due += rate.seconds / rate.requests
         wait = due - now - rate.seconds
         if wait > _ROUNDING:
-            raise TooManyRequests("a credential's rate is used up", retry_after=math.ceil(wait), credential=name)
-        if len(self._due) >= self.MAX_MEASURED and name not in self._due:
-            self._make_room(now)
-        self._due[name] = due
+            raise TooManyRequests("a rate is used up", retry_after=math.ceil(wait), name=name)
+        return due
 
     def _make_room(self, now: float) -> None:
         self._due = {name: due for name, due in self._due.items() if due > now}
