@@ -104,7 +104,8 @@ class Limits(LimitService, Feature):
         self.devices = Devices(kernel.derived_keys("known device"))
         self.turns = Turns()
         self.meter = Meter(kernel.clock)
-        self.store = _store(given.limits_store, kernel)
+        self.table = try_table(kernel.tables)  # in the metadata wherever tries are kept
+        self.store = _store(given.limits_store, kernel, self.table)
         kernel.follower.purge_by(self.store.purge)
         kernel.limits.keep_by(self)
 
@@ -115,7 +116,7 @@ class Limits(LimitService, Feature):
         await self.store.aclose()
 
 
-def _store(named: str, kernel: Kernel) -> TryStore:
+def _store(named: str, kernel: Kernel, table: Table) -> TryStore:
     """The database unless there is Redis: nothing says how many workers there are, and beside a hash it costs nothing.
 
     Raises:
@@ -128,7 +129,7 @@ def _store(named: str, kernel: Kernel) -> TryStore:
         return RedisTries(url.get_secret_value(), kernel.settings.issuer)
     if named == "memory":
         return MemoryTries(kernel.clock)
-    return DatabaseTries(kernel.database, try_table(kernel.tables), kernel.clock)
+    return DatabaseTries(kernel.database, table, kernel.clock)
 
 
 def _plans(given: LimitSettings) -> Mapping[str, Plan]:
