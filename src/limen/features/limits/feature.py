@@ -100,7 +100,7 @@ class Limits(LimitService, Feature):
         self.plans, self.rates = _plans(given), _rates(given)
         self.challenges_always = given.limits_challenge == "always"
         self._key = kernel.derived_keys("limits")[0]
-        self._announced = {}
+        self._announced, self._shut = {}, {}
         self.devices = Devices(kernel.derived_keys("known device"))
         self.turns = Turns()
         self.meter = Meter(kernel.clock)

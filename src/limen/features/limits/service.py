@@ -42,6 +42,8 @@ PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.05
 DEVICE_SECONDS = 180 * 86_400
 MAX_ANNOUNCED = 1000
+SHUT_SECONDS = 1.0
+MAX_SHUT = 1000
 
 _BAD = (InvalidCredential, InvalidGrant, InvalidClient)
 
@@ -131,6 +133,7 @@ class LimitService:
     challenges_always: bool
     _key: bytes
     _announced: dict[str, float]
+    _shut: dict[str, tuple[float, str]]
 
     async def take(self, action: str, *, client: Client = NOWHERE, account: str | None = None) -> Attempt:
         """Count one try, or refuse it.
@@ -205,6 +208,7 @@ class LimitService:
             for name in (by_id(account.subject), *names):
                 if name is not None:
                     await self.store.forget(self._line(action, ACCOUNT, str(name)))
+        self._shut.clear()
         await self.kernel.events.publish(
             LimitCleared(at=self.kernel.clock.now(), subject=account.subject, client=client)
         )
@@ -248,6 +252,8 @@ class LimitService:
             until = time.monotonic() + PATIENCE_SECONDS
             while True:
                 now = self.kernel.clock.time()
+                if line in self._shut and now < self._shut[line][0]:
+                    raise _Full(self._shut[line][1], tries.standing(self._shut[line][1], budget, now).wait)
                 own = tries.mark(now, tag=one.tag, state=PENDING if one.plan.waits else SPENT)
                 one.marks[line] = own  # before it is known, so that whoever hangs up meanwhile leaves nothing behind
                 taken, marks = await self.store.take(line, own, budget, now)
@@ -255,9 +261,17 @@ class LimitService:
                     return 2 * tries.counted(marks, budget, now)[0] > budget.rates[0].requests
                 del one.marks[line]
                 standing = tries.standing(marks, budget, now)
+                if standing.is_certain:
+                    self._shut_for_a_moment(line, marks, now)
                 if standing.is_certain or time.monotonic() >= until:
                     raise _Full(marks, standing.wait)
                 await self.turns.news(line, seconds=LOOK_SECONDS)
+
+    def _shut_for_a_moment(self, line: str, marks: str, now: float) -> None:
+        """A flood of refused tries costs the store one look a second, not one each."""
+        if len(self._shut) >= MAX_SHUT:
+            self._shut.clear()
+        self._shut[line] = (now + SHUT_SECONDS, marks)
 
     async def _ask(self, challenge: Challenge, one: _Try, attempt: _Counted) -> None:
         """A wrong answer is a try; a missing one is none."""

@@ -34,7 +34,7 @@ from limen.errors import Unavailable
 from limen.feed.redis import connect
 
 MAX_REMEMBERED = 100_000
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
 MAX_SETTLED = 3
 """Lines that one try is counted in: its address, its account, its device."""
 
