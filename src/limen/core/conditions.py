@@ -14,6 +14,7 @@ from limen.errors import InvalidCredential, TooManyRequests
 Network = IPv4Network | IPv6Network
 
 MAX_NETWORKS = 32
+MAX_REQUESTS = 999_999
 _RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
 _ROUNDING = 1e-4
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -54,14 +55,14 @@ class Rate:
     seconds: int
 
     @classmethod
-    def parse(cls, text: str) -> "Rate":
+    def parse(cls, text: str, *, most: int = MAX_REQUESTS) -> "Rate":
         """The rate that `100/minute` or `10/5minutes` says.
 
         Raises:
-            ValueError: it says none.
+            ValueError: it says none, or one of more requests than this.
         """
         found = _RATE.fullmatch(text.strip())
-        if found is None:
+        if found is None or int(found[1]) > most:
             raise ValueError("not a rate such as 100/minute")
         return cls(int(found[1]), int(found[2] or 1) * _SECONDS[found[3]])
 

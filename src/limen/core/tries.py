@@ -8,6 +8,7 @@ one full minute to the next, and a store needs one statement to count.
 
 import math
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +62,7 @@ def parse_budget(text: str) -> Rate | None:
     if text.strip() == "off":
         return None
     try:
-        rate = Rate.parse(text)
+        rate = Rate.parse(text, most=sys.maxsize)
     except ValueError:
         raise ValueError("neither a rate such as 10/5minutes nor `off`") from None
     return rate if rate.requests < MAX_TRIES else None

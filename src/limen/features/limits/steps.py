@@ -19,6 +19,7 @@ URLS = {
     "recaptcha": "https://www.google.com/recaptcha/api/siteverify",
 }
 MAX_RESPONSE = 4096
+_OUR_MISTAKES = frozenset({"missing-input-secret", "invalid-input-secret"})
 TIMEOUT_SECONDS = 3.0
 
 
@@ -49,7 +50,8 @@ class SiteVerify:
         hostnames: where the challenge may have been answered; empty for what the service allows.
         client: sends the request; tests hand in one that reaches a double.
 
-    An outage of the service lets the answer pass, bounded by the budgets and logged: it must not lock everybody out.
+    An outage of the service, or a secret that it does not know, lets the answer pass, bounded by the budgets and
+    logged: it must not lock everybody out.
     """
 
     def __init__(
@@ -77,11 +79,18 @@ class SiteVerify:
             return False
         form = {"secret": self._secret, "response": response, **({"remoteip": client.ip} if client.ip else {})}
         answer = await self._ask(form)
-        if answer is None:
+        if answer is None or self._is_misconfigured(answer):
             return True
         if answer.get("success") is not True:
             return False
         return not self._hostnames or answer.get("hostname") in self._hostnames
+
+    def _is_misconfigured(self, answer: dict[str, object]) -> bool:
+        codes = answer.get("error-codes")
+        wrong = _OUR_MISTAKES.intersection(codes if isinstance(codes, list) else ())
+        if wrong:
+            _log.error("the challenge service %s refuses its secret, so answers pass: %s", self.name, sorted(wrong)[0])
+        return bool(wrong)
 
     async def _ask(self, form: dict[str, str]) -> dict[str, object] | None:
         """What the service says, or None when it says nothing that can be understood."""
