@@ -134,31 +134,38 @@ def _store(named: str, kernel: Kernel, table: Table) -> TryStore:
 
 def _plans(given: LimitSettings) -> Mapping[str, Plan]:
     login, address = parse_budget(given.login_limit), parse_budget(given.address_limit)
-    plans = {
-        "login": Plan(
-            by_account=None if login is None else Budget.growing(login),
-            by_address=_budget(address),
-            waits=True,
-            knows=True,
-        )
+    others = {
+        "register": (given.limits_register, given.limits_register_address),
+        "forgot": (given.limits_forgot, given.limits_forgot_address),
+        "verify": (given.limits_verify, given.limits_verify_address),
+        "magic_link": (given.limits_magic_link, given.limits_magic_link_address),
+        "other": (given.limits_other, given.limits_other_address),
     }
-    for action in ("register", "forgot", "verify", "magic_link", "other"):
-        by_account = _unless_off(given, f"limits_{action}", off=login is None)
-        by_address = _unless_off(given, f"limits_{action}_address", off=address is None)
-        plans[action] = Plan(by_account=_budget(by_account), by_address=_budget(by_address))
-    return plans
+    plans = {
+        action: Plan(
+            by_account=_budget(_unless_off(given, f"limits_{action}", by_account, off=login is None)),
+            by_address=_budget(_unless_off(given, f"limits_{action}_address", by_address, off=address is None)),
+        )
+        for action, (by_account, by_address) in others.items()
+    }
+    growing = None if login is None else Budget.growing(login)
+    return {"login": Plan(by_account=growing, by_address=_budget(address), waits=True, knows=True), **plans}
 
 
 def _rates(given: LimitSettings) -> Mapping[str, Rate | None]:
     off = parse_budget(given.address_limit) is None
-    return {
-        action: _unless_off(given, f"limits_{action}", off=off) for action in ("refresh", "key", "client", "replay")
+    rates = {
+        "refresh": given.limits_refresh,
+        "key": given.limits_key,
+        "client": given.limits_client,
+        "replay": given.limits_replay,
     }
+    return {action: _unless_off(given, f"limits_{action}", text, off=off) for action, text in rates.items()}
 
 
-def _unless_off(given: LimitSettings, name: str, *, off: bool) -> Rate | None:
-    """What the setting says; where it says nothing and its kind is off, it is off too."""
-    return None if off and name not in given.model_fields_set else parse_budget(getattr(given, name))
+def _unless_off(given: LimitSettings, name: str, text: str, *, off: bool) -> Rate | None:
+    """What the setting says; where it is not set and its kind is off, it is off too."""
+    return None if off and name not in given.model_fields_set else parse_budget(text)
 
 
 def _budget(rate: Rate | None) -> Budget | None:
