@@ -80,6 +80,23 @@ class LoginFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached(Event):
+    """A budget of tries of `action` is used up, `by` an `address`, an `account` or a known `device` of its owner.
+
+    Published once per budget and process while it stays used up, however many tries are refused.
+    """
+
+    action: str
+    by: str
+    retry_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCleared(Event):
+    """An operator gave the account `subject` its tries back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokensRefreshed(Event):
     """A session's refresh token was rotated."""
 

@@ -37,6 +37,9 @@ from limen.db.rights import RightsStore
 from limen.db.tables import Tables
 from limen.db.types import Timestamp
 
+MAX_ADDRESSES = 200
+"""Sessions, the latest first, whose addresses are those of their user."""
+
 _TIME_DIGITS, _GENERATION_DIGITS = 13, 12
 _MARK_DIGITS = _TIME_DIGITS + _GENERATION_DIGITS
 _MARKS, _MARKS_PER_GRACE = 10, 8  # two more than the grace takes: its ends fall between marks
@@ -128,6 +131,8 @@ class SessionStore:
         self._columns = (*self._table.c, *rights.columns(self._table.c.user_id))
         self._find = database.hot(select(*self._columns).where(self._table.c.id == bindparam("session")))
         self._rotate = database.hot(self._rotation())
+        mine = self._table.c.user_id == bindparam("of")
+        self._addresses = select(self._table.c.ip).where(mine).order_by(self._table.c.id.desc()).limit(MAX_ADDRESSES)
 
     async def open(
         self,
@@ -206,6 +211,11 @@ class SessionStore:
         values = dict(zip(self._find.names, row, strict=True))
         own = {name: values[name] for name in Session.__slots__ if name not in ("amr", "held")}
         return Session(**own, amr=tuple(str(values["amr"]).split()), held=RightsStore.held(values))  # type: ignore[arg-type]  # typed by the table
+
+    async def addresses_of(self, user_id: object | None) -> frozenset[str]:
+        """From where the user signed in of late; None is looked for like a user that there is not."""
+        rows = await self._database.read(self._addresses, {"of": user_id})
+        return frozenset(row.ip for row in rows if row.ip is not None)
 
     async def end(self, session_id: UUID, *, reason: str, user_id: object | None = None) -> bool:
         """End one session (of this user, if one is named) in its own transaction; False if it was not live."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
     from limen.features.audit import Audit
+    from limen.features.limits import Limits
     from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
@@ -22,6 +23,7 @@ __all__ = [
     "Accounts",
     "ApiKeys",
     "Audit",
+    "Limits",
     "Mail",
     "Passwords",
     "Roles",
@@ -36,6 +38,7 @@ _FOLDERS = {
     "ApiKeys": "api_keys",
     "Mail": "mail",
     "Audit": "audit",
+    "Limits": "limits",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",

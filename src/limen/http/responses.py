@@ -88,6 +88,8 @@ def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     )
     if outcome.cookie is not None:
         cookie.set(response, outcome.cookie)
+    if outcome.device is not None:
+        cookie.set_device(response, outcome.device)
     return response
 
 

@@ -45,11 +45,14 @@ class AccountService:
             Unprocessable: the e-mail address or username is not of the form.
             WeakPassword: the password is refused.
             EmailTaken, UsernameTaken: another account has it.
+            TooManyRequests: too many were made from this address, or tried with this one.
+            ChallengeRequired: nearly too many, and the client must show that a person sits there.
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
         context = self.passwords.context(address.typed, name.typed if name else "")
         self.passwords.rules.check(password, context=context)
+        await self.kernel.limits.take("register", client=client, account=address.canonical)
         digest = await self.passwords.hasher.hash(password)
         own = {**(values or {}), "is_verified": is_verified}
         granted = self._default_roles() if roles is None else tuple(roles)
