@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine
+from tests.disclosure import DISCLOSURE
 
 from limen import Accounts, Auth, AuthSettings, Feature, Passwords, Role, Roles, Sessions, Tokens
 from limen.db.accounts import Account
@@ -45,7 +46,8 @@ class MiniApp:
     def visitor(self, **headers: str) -> "Browser":
         """A browser in which nobody is signed in."""
         transport = httpx2.ASGITransport(self.app, client=("203.0.113.7", 1234))
-        client = httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
+        hooks = {"response": [hear_refusal]}
+        client = httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers, event_hooks=hooks)
         self._clients.append(client)
         return Browser(client, carrier=self.carrier)
 
@@ -212,3 +214,11 @@ async def open_app(
     async with app.router.lifespan_context(app):
         yield mini
         await mini.close()
+    DISCLOSURE.hear("events", repr(events))
+
+
+async def hear_refusal(answer: httpx2.Response) -> None:
+    """What a refusal says is read by logs and screens that keep no secrets."""
+    if answer.status_code >= 300:
+        await answer.aread()
+        DISCLOSURE.hear("refusal", f"{answer.headers} {answer.text}")
