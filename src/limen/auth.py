@@ -120,12 +120,12 @@ class Auth(Authorization, Generic[U]):
         for part in parts:
             router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
-        include_apart(app, router)
+        include_apart(app, router, self.kernel.authenticator.causes)
         self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator, causes=self.kernel.causes)
+        install_guards(app, self.kernel.authenticator)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.

@@ -121,6 +121,13 @@ def build_kernel(
         uses=last_seen,
         client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
     )
+    authenticator.causes = RequestCauses(
+        memo=authenticator.memo,
+        client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+        issuer=settings.issuer,
+        clock=clock,
+        events=events,
+    )
     kernel = Kernel(
         settings=settings,
         clock=clock,
@@ -141,13 +148,6 @@ def build_kernel(
         login=Login(tickets=one_time),
         limits=Limits(),
         authenticator=authenticator,
-        causes=RequestCauses(
-            memo=authenticator.memo,
-            client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
-            issuer=settings.issuer,
-            clock=clock,
-            events=events,
-        ),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,

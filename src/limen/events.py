@@ -81,13 +81,13 @@ class LoginFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReached(Event):
-    """A budget of tries of `action` is used up, `by` an `address`, an `account` or a known `device` of its owner.
+    """A `budget` of tries of `action` is used up: that of an `address`, an `account` or a known `device` of its owner.
 
     Published once per budget and process while it stays used up, however many tries are refused.
     """
 
     action: str
-    by: str
+    budget: str
     retry_after: int
 
 

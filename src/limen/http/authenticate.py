@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import blake2s
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -14,6 +14,7 @@ from limen.core.principal import Principal
 from limen.core.remembered import Remembered
 from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
 from limen.http.open_connections import OpenConnections
@@ -70,6 +71,7 @@ class Authenticator:
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
         memo: where a request keeps what was decided.
         connections: those that stay open, so that they end with what let them in.
+        causes: how to read who is behind a request, for the record of what happens in it; None where none is kept.
         recall: who a request proves, if its credential was verified before and everything is as usual; None decides
             nothing: `authenticate` does.
     """
@@ -100,6 +102,7 @@ class Authenticator:
         revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
         self.connections = OpenConnections(revocations, memo=self.memo)
+        self.causes: RequestCauses | None = None
         self.recall = self._recaller()
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
@@ -189,7 +192,7 @@ class Authenticator:
             carrier, credential = presented
             if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
                 return None
-            entry = entries[carrier].get(sha256(credential).digest())
+            entry = entries[carrier].get(blake2s(credential).digest())  # `digest`, without a call of ours
             if entry is None or time() >= entry.expires_at:
                 return None
             if entry.revision != revocations.revision and not remembered.holds(entry):

@@ -25,6 +25,7 @@ from limen.errors import (
     StepUpRequired,
     Unprocessable,
 )
+from limen.http.cause import RequestCauses, caused_by_request
 from limen.http.cookies import SessionCookie
 
 _log = logging.getLogger("limen")
@@ -117,11 +118,12 @@ def log(error: AuthError) -> None:
         _log.log(level, "%s: %s %s", error.code, json.dumps(error.reason[:500]), context)
 
 
-async def answer(_connection: HTTPConnection, error: Exception) -> Response:
+async def answer(connection: HTTPConnection, error: Exception, *, causes: RequestCauses | None = None) -> Response:
     """The exception handler that `install` registers; a refused WebSocket handshake gets the same answer."""
     if not isinstance(error, AuthError):  # pragma: no cover - registered for AuthError only
         raise error
-    return problem(error)
+    with caused_by_request(connection.scope, causes):
+        return problem(error)
 
 
 def answer_all_as_problems(app: FastAPI) -> None:
