@@ -54,7 +54,10 @@ MAKERS = {
 # Made by passlib 1.7.4, which is no longer kept and is not installed here.
 PASSLIB = {
     "pbkdf2_sha256": "$pbkdf2-sha256$1000$wjgHAIDwPkdojTFGyHkPYQ$Sfn42Hi8w5a9lBqimkClrzgTX.qlBkviJGVOyD147MA",
-    "pbkdf2_sha512": "$pbkdf2-sha512$1000$PGfsXavV.j/H.J.zlpJSSg$zg1jKnEaEv9grmt1GAlSp8vraIFXP5q90.Ps3.EieIpeQZ2QX/RkhKlgDiVqKYGvehyoqFX80yN7VpcJlOMtTw",
+    "pbkdf2_sha512": (
+        "$pbkdf2-sha512$1000$PGfsXavV.j/H.J.zlpJSSg$zg1jKnEaEv9grmt1GAlSp8vraIF"
+        "XP5q90.Ps3.EieIpeQZ2QX/RkhKlgDiVqKYGvehyoqFX80yN7VpcJlOMtTw"
+    ),
     "pbkdf2_sha1": "$pbkdf2$1000$jzGmNObc.19LSen9v/d.Dw$esTjoLOXNmPJY/b82ugaxudUWeg",
     "scrypt": "$scrypt$ln=4,r=8,p=1$R+hdC0ForVVKaS1lDCHk/A$utmBoi4l0txC0wdk64YwZI+lr6cQLLRXvrQVeiefln8",
 }
@@ -71,7 +74,8 @@ FIREBASE = firebase_digest(key=FIREBASE_KEY, salt=FIREBASE_SALT, **FIREBASE_PROJ
 
 # Of the tests of github.com/supabase/auth, which keeps what was imported from Firebase in this spelling.
 SUPABASE_FIREBASE = (
-    "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0/c41v8xZnO1n14J3MjKj1b2g6AU"
+    "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0"
+    "/c41v8xZnO1n14J3MjKj1b2g6AU"
     "CAlFwMw==$C0sHCg9ek77hsg==$zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw=="
 )
 
@@ -151,7 +155,7 @@ UNREADABLE = [
     "pbkdf2_sha256$1000$salt$",
     "pbkdf2_sha256$1000$salt$AAAA",  # three bytes: anybody's password would match one of 2^24
     "pbkdf2_sha256$1000$salt$" + "é" * 44,
-    "pbkdf2_sha256$١٠٠٠$salt$" + "A" * 43 + "=",
+    "pbkdf2_sha256$\u0661\u0660\u0660\u0660$salt$" + "A" * 43 + "=",
     "scrypt:16:8:1$salt$",
     "scrypt:16:8:1$salt$0",
     "pbkdf2:md5:1000$salt$" + "00" * 16,

@@ -82,6 +82,11 @@ class PasswordHasher:
         self._new_pool = partial(HashingPool, workers=workers, waiting=waiting)
         self._pool = self._new_pool()
 
+    @property
+    def own_form(self) -> str:
+        """How the digests begin that this hasher makes; all others are replaced when their owners sign in."""
+        return self._digests.own_form
+
     async def hash(self, password: str) -> str:
         """The digest to store: an Argon2id string with its own random salt.
 
@@ -130,6 +135,7 @@ class _Digests:
 
         self._argon2 = Argon2id(iterations, memory_kib, parallelism)
         nobodys = _digest_of_nothing(memory_kib, iterations, parallelism)
+        self.own_form = f"{_family(nobodys)}$"
         self._families = {_family(nobodys): nobodys}
 
     def make(self, password: str) -> str:
