@@ -14,7 +14,6 @@ FASTAPI_USERS_PASSWORDS = {
     "cleo@example.com": "six red apples",
 }
 
-# A row that is damaged in a way that Django's own columns let through is added by hand.
 _DJANGO = """
 import sys
 import django
@@ -22,7 +21,14 @@ from django.conf import settings
 
 settings.configure(
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}},
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": sys.argv[1],
+            "OPTIONS": {"init_command": "PRAGMA synchronous=OFF"},
+        }
+    },
+    MIGRATION_MODULES={"auth": None, "contenttypes": None},  # the tables at once, as the migrations leave them
     PASSWORD_HASHERS=[
         "django.contrib.auth.hashers.PBKDF2PasswordHasher",
         "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
@@ -33,21 +39,29 @@ settings.configure(
     USE_TZ=True,
 )
 django.setup()
+from django.contrib.auth import hashers
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-call_command("migrate", verbosity=0)
+# As if they had registered on a machine of long ago.
+hashers.PBKDF2PasswordHasher.iterations = 1000
+hashers.BCryptSHA256PasswordHasher.rounds = 4
+hashers.ScryptPasswordHasher.work_factor = 16
+hashers.Argon2PasswordHasher.memory_cost = 64
+hashers.Argon2PasswordHasher.parallelism = 1
+call_command("migrate", verbosity=0, run_syncdb=True)
 User.objects.create_superuser("ada", "Ada@Example.com", "three tall ships", first_name="Ada")
 User.objects.create_user("bea", "bea@example.com", "five blue doors")
 for name, hasher in (("cleo", "bcrypt_sha256"), ("dora", "scrypt"), ("emil", "argon2")):
-    User.objects.create(username=name, email=f"{name}@example.com", password=make_password("six red apples", hasher))
+    digest = make_password("six red apples", hasher=hasher)
+    User.objects.create(username=name, email=f"{name}@example.com", password=digest)
 User.objects.create_user("finn", "finn@example.com", None)
 User.objects.create_user("gil@example.com", "gil@example.com", "seven grey cats", is_active=False)
 User.objects.create_user("nomail", "", "eight old coats")
 User.objects.create_user("Bea", "other@example.com", "nine new pens")
 User.objects.create_user("a+b", "plus@example.com", "ten long roads")
-User.objects.create(username="mia", email="mia@example.com", password=make_password("six red apples", "md5"))
+User.objects.create(username="mia", email="mia@example.com", password=make_password("six red apples", hasher="md5"))
 """
 
 
@@ -67,11 +81,11 @@ def fastapi_users_token() -> str:
     return found[1]
 
 
-def django(folder: Path) -> str:
-    """The URL of a database that Django itself migrated and filled."""
+def django(folder: Path) -> Path:
+    """A SQLite file that Django itself made and filled."""
     path = folder / "django.sqlite3"
     subprocess.run([sys.executable, "-c", _DJANGO, str(path)], check=True, timeout=60)
-    return f"sqlite:///{path}"
+    return path
 
 
 FIREBASE_CONFIG = """\
@@ -130,7 +144,7 @@ SUPABASE = """
 CREATE SCHEMA auth;
 CREATE TABLE auth.users (
     instance_id uuid, id uuid NOT NULL PRIMARY KEY, aud varchar(255), role varchar(255), email varchar(255),
-    encrypted_password varchar(255), email_confirmed_at timestamptz, invited_at timestamptz, last_sign_in_at timestamptz,
+    encrypted_password varchar(255), email_confirmed_at timestamptz, last_sign_in_at timestamptz,
     raw_app_meta_data jsonb, raw_user_meta_data jsonb, is_super_admin boolean, created_at timestamptz,
     updated_at timestamptz, phone text UNIQUE, banned_until timestamptz, is_sso_user boolean NOT NULL DEFAULT false,
     deleted_at timestamptz, is_anonymous boolean NOT NULL DEFAULT false
@@ -141,14 +155,15 @@ CREATE TABLE auth.identities (
     updated_at timestamptz, email text GENERATED ALWAYS AS (lower(identity_data ->> 'email')) STORED,
     id uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY, UNIQUE (provider_id, provider)
 );
+SET timezone = 'UTC';
 INSERT INTO auth.users (id, email, encrypted_password, email_confirmed_at, created_at, banned_until, deleted_at) VALUES
-    ('00000000-0000-4000-8000-000000000001', 'ada@example.com', '{digest}', now(), '2020-01-02 03:04:05+00', NULL, NULL),
-    ('00000000-0000-4000-8000-000000000002', 'bea@example.com', '', now(), '2020-01-02 03:04:05+00', NULL, NULL),
+    ('00000000-0000-4000-8000-000000000001', 'ada@example.com', '{digest}', now(), '2020-01-02 03:04:05', NULL, NULL),
+    ('00000000-0000-4000-8000-000000000002', 'bea@example.com', '', now(), '2020-01-02 03:04:05', NULL, NULL),
     ('00000000-0000-4000-8000-000000000003', 'cleo@example.com', '{digest}', NULL, now(), '2900-01-01', NULL),
     ('00000000-0000-4000-8000-000000000004', NULL, NULL, NULL, now(), NULL, NULL),
     ('00000000-0000-4000-8000-000000000005', 'gone@example.com', '{digest}', now(), now(), NULL, now());
 INSERT INTO auth.identities (provider_id, user_id, identity_data, provider) VALUES
-    ('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000001', '{{"email": "ada@example.com"}}', 'email'),
+    ('ada', '00000000-0000-4000-8000-000000000001', '{{"email": "ada@example.com"}}', 'email'),
     ('104233', '00000000-0000-4000-8000-000000000002', '{{"sub": "104233", "email": "bea@gmail.com"}}', 'google'),
     ('77', '00000000-0000-4000-8000-000000000002', '{{"sub": "77"}}', 'github');
 """

@@ -17,19 +17,14 @@ from typing import Any
 import bcrypt
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import func, select
 from tests.cli import old_apps
-from tests.cli.conftest import APP, Limen
+from tests.cli.conftest import Limen
 from tests.cli.test_users import signs_in
 from tests.servers.postgres import PostgresServer
 from typer.testing import Result
 
 from limen import Accounts, Auth
-from limen.errors import NotFound
-from limen.features.imports.sources.files import MAX_ROW, CsvRows, FirebaseRows, JsonLines
-from limen.features.imports.sources.rows import Row
 
 PASSWORD = "three tall ships"
 DIGEST = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -42,6 +37,18 @@ def migrated(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> No
     """An app with its tables, which every command here is about."""
     assert limen("migrate", "--app", app_name).exit_code == 0
     monkeypatch.setenv("LIMEN_APP", app_name)
+
+
+@pytest.fixture(scope="session")
+def django_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Django left behind; imports only read it."""
+    return old_apps.django(tmp_path_factory.mktemp("django"))
+
+
+@pytest.fixture
+def django(django_file: Path) -> str:
+    """Its URL."""
+    return f"sqlite:///{django_file}"
 
 
 @pytest.fixture
@@ -109,6 +116,20 @@ def counted(app_name: str) -> dict[str, int]:
     return asyncio.run(work())
 
 
+def users_in(database_url: str) -> int:
+    """How many there are, asked beside the app."""
+    question = "SELECT count(*) FROM limen_users"
+    if database_url.startswith("sqlite"):
+        database = sqlite3.connect(database_url.partition(":///")[2], timeout=30)
+        try:
+            return int(database.execute(question).fetchone()[0])
+        finally:
+            database.close()
+    with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
+        row = connection.execute(question.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+
 def identities(app_name: str, email: str) -> set[tuple[str, str, str]]:
     auth: Auth = import_module(app_name).auth
 
@@ -154,14 +175,14 @@ def test_users_of_fastapi_users_come_with_their_passwords(
     assert found["dan@example.com"]["is_active"] is False
     for email, password in old_apps.FASTAPI_USERS_PASSWORDS.items():
         assert signs_in(app_name, email, password), email
-        assert not signs_in(app_name, email, f"{password}!"), email
+    assert not signs_in(app_name, "ada@example.com", "four old maps")
     assert not signs_in(app_name, "dan@example.com", "four old maps")
     kinds = sorted(digest.startswith("$argon2id$v=19$m=8,t=1,p=1$") for digest in digests(app_name))
     assert kinds == [False, True, True, True], "who signed in has limen's own digest"
 
 
-def test_users_of_django_come_with_their_passwords(take_over: Import, users: Any, app_name: str, home: Path) -> None:
-    report = take_over("django", "--from", old_apps.django(home), "--superuser-role", "admin")
+def test_users_of_django_come_with_their_passwords(take_over: Import, users: Any, app_name: str, django: str) -> None:
+    report = take_over("django", "--from", django, "--superuser-role", "admin")
     assert (report["read"], report["imported"], report["without_password"]) == (11, 7, 1)
     assert reasons(report) == {
         8: "there is no e-mail address",
@@ -181,9 +202,8 @@ def test_users_of_django_come_with_their_passwords(take_over: Import, users: Any
     assert not signs_in(app_name, "finn", "")
 
 
-def test_what_limen_cannot_take_of_django_can_be_left_behind(take_over: Import, app_name: str, home: Path) -> None:
-    url = old_apps.django(home)
-    report = take_over("django", "--from", url, "--without-usernames", "--without-unreadable-passwords")
+def test_what_limen_cannot_take_of_django_can_be_left_behind(take_over: Import, app_name: str, django: str) -> None:
+    report = take_over("django", "--from", django, "--without-usernames", "--without-unreadable-passwords")
     assert reasons(report) == {8: "there is no e-mail address"}
     assert report["without_password"] == 2
     assert not signs_in(app_name, "ada", PASSWORD)
@@ -223,7 +243,10 @@ def test_users_of_firebase_come_with_their_passwords_and_identities(
     config.write_text(old_apps.FIREBASE_CONFIG)
     report = take_over("firebase", "--from", str(export), "--hash-config", str(config))
     assert report["imported"] == 2
-    assert reasons(report) == {3: "there is no e-mail address", 4: "the salt is missing: export again with the right to see hashes (getHashConfig)"}
+    assert reasons(report) == {
+        3: "there is no e-mail address",
+        4: "the salt is missing: export again with the right to see hashes (getHashConfig)",
+    }
     assert signs_in(app_name, "ada@example.com", "user1password")
     found = users()
     assert found["ada@example.com"]["created_at"].isoformat() == "2017-07-14T02:40:00+00:00"
@@ -306,83 +329,14 @@ def test_no_digest_is_ever_said(limen: Limen, home: Path) -> None:
         assert "topsecret" not in done.output
 
 
-def test_own_columns_are_mapped_converted_and_checked(
-    limen: Limen, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = "app_with_members"
-    (home / f"{name}.py").write_text(OWN_USERS)
-    monkeypatch.setenv("LIMEN_APP", name)
-    monkeypatch.syspath_prepend(str(home))
-    sys.modules.pop(name, None)
-    auth = import_module(name).auth
-
-    async def make() -> None:
-        async with auth.kernel.database.engine.begin() as connection:
-            await connection.run_sync(import_module(name).Member.__table__.create)
-        await auth.kernel.database.dispose()
-
-    asyncio.run(make())
-    rows = [
-        {"id": 7, "email": "ada@example.com", "nick": "Ada", "points": "12", "born": "1815-12-10"},
-        {"id": 9, "email": "bea@example.com", "nick": "Bea", "points": "", "born": ""},
-        {"id": "x", "email": "cleo@example.com", "nick": "Cleo", "points": "1", "born": ""},
-        {"id": 11, "email": "dora@example.com", "nick": "D" * 21, "points": "1", "born": ""},
-        {"id": 12, "email": "emil@example.com", "nick": "Emil", "points": "many", "born": ""},
-        {"id": 13, "email": "finn@example.com", "nick": "", "points": "1", "born": ""},
-        {"id": 9, "email": "gil@example.com", "nick": "Gil", "points": "1", "born": ""},
-    ]
-    write_csv(home / "users.csv", rows)
-    maps = ["--map", "nickname=nick", "--map", "credit=points", "--map", "birthday=born"]
-    done = limen("import", "csv", "--from", "users.csv", "--keep-ids", "--json", *maps)
-    report = json.loads(done.stdout)
-    found = reasons(report)
-    assert found[4] == "the id is no key of the user table"
-    assert found[5] == "nickname is over 20 characters"
-    assert found[6] == "credit is no int"
-    assert "nickname" in found[7]
-    assert found[8].startswith("the database refuses the row")
-    listed = {user["email"]: user for user in json.loads(limen("users", "list", "--json").stdout)}
-    assert sorted(listed) == ["ada@example.com", "bea@example.com"]
-    assert listed["ada@example.com"]["id"] == 7
-    again = json.loads(limen("import", "csv", "--from", "users.csv", "--keep-ids", "--json", *maps).stdout)
-    assert again["already_there"] == 2
-    assert reasons(again)[8] == "the id is another account's"
-    made = limen("users", "create", "--email", "new@example.com", "--password", "eleven tall trees", "--json")
-    assert json.loads(made.stdout)["id"] > 9, "the next key is a free one"
-    refused = limen("import", "csv", "--from", "users.csv", "--map", "is_service=nick")
-    assert refused.exit_code == 1
-    assert "'is_service' is none of id, email" in refused.stderr
-
-
-OWN_USERS = """
-from datetime import date
-from limen import Accounts, Auth, Passwords, Roles, Sessions, Tokens, UserMixin
-from limen.testing import fast_hasher
-from sqlalchemy import String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-class Base(DeclarativeBase): ...
-
-class Member(UserMixin, Base):
-    __tablename__ = "members"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    nickname: Mapped[str] = mapped_column(String(20))
-    credit: Mapped[int] = mapped_column(default=0)
-    birthday: Mapped[date | None] = mapped_column(default=None)
-
-auth = Auth(user=Member, features=[Passwords(hasher=fast_hasher()), Tokens(), Sessions(), Accounts(), Roles()])
-"""
-
-
 # -- again and again ---------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_reports_everything_and_writes_nothing(take_over: Import, app_name: str, home: Path) -> None:
-    url = old_apps.django(home)
+def test_a_dry_run_reports_everything_and_writes_nothing(take_over: Import, app_name: str, django: str) -> None:
     before = counted(app_name)
-    tried = take_over("django", "--from", url, "--dry-run")
+    tried = take_over("django", "--from", django, "--dry-run")
     assert counted(app_name) == before
-    done = take_over("django", "--from", url)
+    done = take_over("django", "--from", django)
     assert {**tried, "dry_run": False} == done
     assert counted(app_name)["limen_users"] == before["limen_users"] + done["imported"]
 
@@ -412,24 +366,23 @@ def test_killed_in_the_middle_and_run_again_it_is_complete(
     take_over: Import, app_name: str, home: Path, database_url: str
 ) -> None:
     """Every account that the kill left is whole; the second run adds the others, and none twice."""
-    rows = [{"email": f"user{n}@example.com", "username": f"u{n}", "password_hash": DIGEST} for n in range(6000)]
+    rows = [{"email": f"user{n}@example.com", "username": f"u{n}", "password_hash": DIGEST} for n in range(3000)]
     write_csv(home / "users.csv", rows)
-    before = counted(app_name)["limen_users"]
     line = [sys.executable, "-m", "limen", "import", "csv", "--from", "users.csv", "--app", app_name]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
-        while counted(app_name)["limen_users"] == before:
+        while users_in(database_url) == 0:
             assert process.poll() is None
             assert time.monotonic() < deadline
         os.kill(process.pid, signal.SIGKILL)
     left = counted(app_name)
-    assert 0 < left["limen_users"] < 6000, "it was too quick to be killed"
+    assert 0 < left["limen_users"] < 3000, "it was too quick to be killed"
     assert left["limen_users"] == left["limen_passwords"] == left["limen_user_roles"]
     report = take_over("csv", "--from", "users.csv")
-    assert (report["already_there"], report["imported"]) == (left["limen_users"], 6000 - left["limen_users"])
+    assert (report["already_there"], report["imported"]) == (left["limen_users"], 3000 - left["limen_users"])
     done = counted(app_name)
-    assert done["limen_users"] == done["limen_passwords"] == done["limen_user_roles"] == 6000
-    assert signs_in(app_name, "u5999", PASSWORD)
+    assert done["limen_users"] == done["limen_passwords"] == done["limen_user_roles"] == 3000
+    assert signs_in(app_name, "u2999", PASSWORD)
 
 
 def test_the_other_app_may_live_in_the_same_database(
