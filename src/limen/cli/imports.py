@@ -288,7 +288,7 @@ def _described(report: "Report") -> dict[str, object]:
 def _print(report: "Report") -> None:
     verb = "Would import" if report.dry_run else "Imported"
     beside = [f"{report.without_password:,} without a password" if report.without_password else ""]
-    beside.append(f"with {report.identities:,} identities elsewhere" if report.identities else "")
+    beside.append(f"identities elsewhere: {report.identities:,}" if report.identities else "")
     said = ", ".join(each for each in beside if each)
     typer.echo(f"{verb} {report.imported:,} of {report.read:,} users{f' ({said})' if said else ''}.")
     typer.echo(f"There already, and left as they are: {report.already_there:,}.")
