@@ -1,5 +1,8 @@
 """`limen import …`: take over the accounts of another app, with their passwords."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,201 +35,161 @@ FromOption = Annotated[
         help="A database URL, or a file: .csv, .tsv, .jsonl. A URL with a password is better set as LIMEN_IMPORT_FROM.",
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Write nothing, report what would be.")]
-RoleOption = Annotated[
-    list[str] | None, typer.Option("--role", metavar="ROLE", help="Once per role; else the app's default ones.")
-]
-SuperuserRoleOption = Annotated[
-    list[str] | None,
-    typer.Option("--superuser-role", metavar="ROLE", help="What the other app's superusers get beside these."),
-]
-MapOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map", metavar="NAME=COLUMN", help="Take a column of limen's or of your own from this one of theirs."
-    ),
-]
-KeepIdsOption = Annotated[bool, typer.Option("--keep-ids", help="Keep the users' ids; the key must be of their type.")]
-VerifiedOption = Annotated[bool, typer.Option("--all-verified", help="The other app had verified every address.")]
-NoUsernamesOption = Annotated[bool, typer.Option("--without-usernames", help="Leave the usernames behind.")]
-NoBadPasswordsOption = Annotated[
-    bool,
-    typer.Option(
-        "--without-unreadable-passwords", help="Take a user whose hash limen cannot check without a password."
-    ),
-]
+TableOption = Annotated[str, typer.Option("--table", metavar="TABLE", help="Where the users are, in a database.")]
 
 
-@group.command("fastapi-users")
-def import_fastapi_users(
-    source: FromOption,
-    table: Annotated[str, typer.Option(metavar="TABLE", help="Where its users are.")] = "user",
-    dry_run: DryRunOption = False,
-    role: RoleOption = None,
-    superuser_role: SuperuserRoleOption = None,
-    mapped: MapOption = None,
-    keep_ids: KeepIdsOption = False,
-    all_verified: VerifiedOption = False,
-    without_unreadable_passwords: NoBadPasswordsOption = False,
-    app: AppOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take over the users of fastapi-users (SQLAlchemy, SQLModel)."""
+def _terms(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, report what would be.")] = False,
+    role: Annotated[
+        list[str] | None, typer.Option("--role", metavar="ROLE", help="Once per role; else the app's default ones.")
+    ] = None,
+    superuser_role: Annotated[
+        list[str] | None,
+        typer.Option("--superuser-role", metavar="ROLE", help="What the other app's superusers get beside these."),
+    ] = None,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Keep the users' ids; the key must be of their type.")
+    ] = False,
+    all_verified: Annotated[
+        bool, typer.Option("--all-verified", help="The other app had verified every address.")
+    ] = False,
+    without_usernames: Annotated[bool, typer.Option("--without-usernames", help="Leave the usernames behind.")] = False,
+    without_unreadable_passwords: Annotated[
+        bool,
+        typer.Option(
+            "--without-unreadable-passwords", help="Take a user whose hash limen cannot check without a password."
+        ),
+    ] = False,
+) -> "Terms":
+    """The options that every source has, as what they mean."""
     from limen.features.imports import Terms
-    from limen.features.imports.sources import FastapiUsers
 
-    terms = Terms(
-        roles=_names(role),
-        superuser_roles=_names(superuser_role) or (),
-        keep_ids=keep_ids,
-        all_verified=all_verified,
-        without_unreadable_passwords=without_unreadable_passwords,
-        dry_run=dry_run,
-    )
-    _take_over(app, _rows(source, table=table), FastapiUsers(), terms, mapped, as_json=as_json)
-
-
-@group.command("django")
-def import_django(
-    source: FromOption,
-    table: Annotated[str, typer.Option(metavar="TABLE", help="Where its users are.")] = "auth_user",
-    dry_run: DryRunOption = False,
-    role: RoleOption = None,
-    superuser_role: SuperuserRoleOption = None,
-    mapped: MapOption = None,
-    keep_ids: KeepIdsOption = False,
-    all_verified: VerifiedOption = False,
-    without_usernames: NoUsernamesOption = False,
-    without_unreadable_passwords: NoBadPasswordsOption = False,
-    app: AppOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take over the users of django.contrib.auth."""
-    from limen.features.imports import Terms
-    from limen.features.imports.sources import Django
-
-    terms = Terms(
-        roles=_names(role),
-        superuser_roles=_names(superuser_role) or (),
+    return Terms(
+        roles=None if role is None else tuple(role),
+        superuser_roles=tuple(superuser_role or ()),
         keep_ids=keep_ids,
         all_verified=all_verified,
         without_usernames=without_usernames,
         without_unreadable_passwords=without_unreadable_passwords,
         dry_run=dry_run,
     )
-    _take_over(app, _rows(source, table=table), Django(), terms, mapped, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a command was asked for beside its source."""
+
+    terms: "Terms"
+    mapped: list[str]
+    app: str | None
+    as_json: bool
+
+
+def _wanted(
+    terms: "Terms",
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="NAME=COLUMN", help="Take a column of limen's or of your own from this of theirs."
+        ),
+    ] = None,
+    app: AppOption = None,
+    as_json: JsonOption = False,
+) -> _Wanted:
+    return _Wanted(terms, mapped or [], app, as_json)
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes the options of every source beside its own, and gets them as one value, `wanted`."""
+    shared = [*signature(_terms).parameters.values(), *list(signature(_wanted).parameters.values())[1:]]
+    own = [each for each in signature(command).parameters.values() if each.name != "wanted"]
+
+    def run_with(**given: object) -> None:
+        terms = _terms(**{name: given.pop(name) for name in signature(_terms).parameters})  # type: ignore[arg-type]
+        rest = {name: given.pop(name) for name in ("mapped", "app", "as_json")}
+        command(**given, wanted=_wanted(terms, **rest))  # type: ignore[arg-type]
+
+    parameters = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
+    run_with.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    run_with.__annotations__ = {each.name: each.annotation for each in parameters}
+    run_with.__doc__ = command.__doc__
+    return run_with
+
+
+@group.command("fastapi-users")
+@_with_options
+def import_fastapi_users(source: FromOption, wanted: _Wanted, table: TableOption = "user") -> None:
+    """Take over the users of fastapi-users (SQLAlchemy, SQLModel)."""
+    from limen.features.imports.sources import FastapiUsers
+
+    _take_over(_rows(source, table=table), FastapiUsers(), wanted)
+
+
+@group.command("django")
+@_with_options
+def import_django(source: FromOption, wanted: _Wanted, table: TableOption = "auth_user") -> None:
+    """Take over the users of django.contrib.auth."""
+    from limen.features.imports.sources import Django
+
+    _take_over(_rows(source, table=table), Django(), wanted)
 
 
 @group.command("supabase")
+@_with_options
 def import_supabase(
     source: FromOption,
+    wanted: _Wanted,
     project_url: Annotated[
-        str, typer.Option(metavar="URL", help="https://<ref>.supabase.co: whose tokens name these users.")
+        str,
+        typer.Option("--project-url", metavar="URL", help="https://<ref>.supabase.co: whose tokens name these users."),
     ],
-    dry_run: DryRunOption = False,
-    role: RoleOption = None,
-    superuser_role: SuperuserRoleOption = None,
-    mapped: MapOption = None,
-    keep_ids: KeepIdsOption = False,
-    all_verified: VerifiedOption = False,
-    without_unreadable_passwords: NoBadPasswordsOption = False,
-    app: AppOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Take over the users of Supabase Auth, and who they are elsewhere."""
     from limen.core.discovery import check_url
-    from limen.features.imports import Terms
     from limen.features.imports.sources import Supabase
 
-    terms = Terms(
-        roles=_names(role),
-        superuser_roles=_names(superuser_role) or (),
-        keep_ids=keep_ids,
-        all_verified=all_verified,
-        without_unreadable_passwords=without_unreadable_passwords,
-        dry_run=dry_run,
-    )
     product = Supabase(check_url(project_url, of="--project-url"))
-    rows = _rows(source, table="auth.users", identities="auth.identities")
-    _take_over(app, rows, product, terms, mapped, as_json=as_json)
+    _take_over(_rows(source, table="auth.users", identities="auth.identities"), product, wanted)
 
 
 @group.command("firebase")
+@_with_options
 def import_firebase(
     source: Annotated[
         Path, typer.Option("--from", metavar="FILE", help="What `firebase auth:export users.json` wrote.")
     ],
+    wanted: _Wanted,
     hash_config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The project's password hash parameters, as the console shows them."),
+        typer.Option("--hash-config", metavar="FILE", help="The password hash parameters, as the console shows them."),
     ] = None,
-    dry_run: DryRunOption = False,
-    role: RoleOption = None,
-    mapped: MapOption = None,
-    keep_ids: KeepIdsOption = False,
-    all_verified: VerifiedOption = False,
-    without_unreadable_passwords: NoBadPasswordsOption = False,
-    app: AppOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Take over the users of Firebase Authentication, and who they are elsewhere."""
-    from limen.features.imports import Terms
     from limen.features.imports.sources import Firebase, FirebaseRows, HashConfig
 
-    terms = Terms(
-        roles=_names(role),
-        keep_ids=keep_ids,
-        all_verified=all_verified,
-        without_unreadable_passwords=without_unreadable_passwords,
-        dry_run=dry_run,
-    )
     config = None if hash_config is None else HashConfig.parse(_text_of(hash_config))
-    _take_over(app, FirebaseRows(source), Firebase(config), terms, mapped, as_json=as_json)
+    _take_over(FirebaseRows(source), Firebase(config), wanted)
 
 
 @group.command("csv")
-def import_csv(
-    source: FromOption,
-    table: Annotated[str, typer.Option(metavar="TABLE", help="Where the users are, in a database.")] = "users",
-    dry_run: DryRunOption = False,
-    role: RoleOption = None,
-    superuser_role: SuperuserRoleOption = None,
-    mapped: MapOption = None,
-    keep_ids: KeepIdsOption = False,
-    all_verified: VerifiedOption = False,
-    without_usernames: NoUsernamesOption = False,
-    without_unreadable_passwords: NoBadPasswordsOption = False,
-    app: AppOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@_with_options
+def import_csv(source: FromOption, wanted: _Wanted, table: TableOption = "users") -> None:
     """Take over the users of a file or any table: id, email, username, password_hash, is_active, is_verified, …"""
-    from limen.features.imports import Terms
     from limen.features.imports.sources import Plain
 
-    terms = Terms(
-        roles=_names(role),
-        superuser_roles=_names(superuser_role) or (),
-        keep_ids=keep_ids,
-        all_verified=all_verified,
-        without_usernames=without_usernames,
-        without_unreadable_passwords=without_unreadable_passwords,
-        dry_run=dry_run,
-    )
-    _take_over(app, _rows(source, table=table), Plain(), terms, mapped, as_json=as_json)
+    _take_over(_rows(source, table=table), Plain(), wanted)
 
 
-def _take_over(
-    app: str | None, rows: "Rows", product: "Product", terms: "Terms", mapped: list[str] | None, *, as_json: bool
-) -> None:
+def _take_over(rows: "Rows", product: "Product", wanted: _Wanted) -> None:
     async def work(auth: "Auth[UserMixin]") -> "Report":
         from limen.features.imports import Imports
         from limen.features.imports.sources import Users
 
-        users = Users(rows, product, renamed=_pairs(mapped or ()), own=_own_columns(auth))
-        return await Imports(auth.kernel, terms).run(users)
+        users = Users(rows, product, renamed=_pairs(wanted.mapped), own=_own_columns(auth))
+        return await Imports(auth.kernel, wanted.terms).run(users)
 
-    report = run(app, work)
-    if as_json:
+    report = run(wanted.app, work)
+    if wanted.as_json:
         print_json(_described(report))
     else:
         _print(report)
@@ -250,7 +213,7 @@ def _own_columns(auth: "Auth[UserMixin]") -> list[str]:
     return [column.name for column in columns if column.name not in vars(UserMixin) and not column.primary_key]
 
 
-def _pairs(given: "list[str] | tuple[()]") -> dict[str, str]:
+def _pairs(given: list[str]) -> dict[str, str]:
     pairs = dict[str, str]()
     for text in given:
         name, separator, column = text.partition("=")
@@ -258,10 +221,6 @@ def _pairs(given: "list[str] | tuple[()]") -> dict[str, str]:
             raise ConfigurationError(f"--map {text}: write it as NAME=COLUMN, for example --map email=mail")
         pairs[name] = column
     return pairs
-
-
-def _names(given: list[str] | None) -> tuple[str, ...] | None:
-    return None if given is None else tuple(given)
 
 
 def _text_of(path: Path) -> str:
