@@ -58,6 +58,14 @@ class Registered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsImported(Event):
+    """So many accounts of another app were taken over from `source`; none of them is told of by itself."""
+
+    source: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn(Event):
     """A session began."""
 

@@ -146,7 +146,7 @@ def _sentence(error: ValidationError, *, prefix: str) -> str:
 
 def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
     """The environment names that limen and these features read, `LIMEN_OAUTH_…` aside."""
-    names = {"LIMEN_APP"}  # read by the command line
+    names = {"LIMEN_APP", "LIMEN_IMPORT_FROM"}  # read by the command line
     models: tuple[type[BaseSettings], ...] = (AuthSettings, *of_features)
     for model in models:
         prefix = model.model_config.get("env_prefix") or ""

@@ -13,6 +13,7 @@ from limen.cli import (
     database,
     demo,
     explain,
+    imports,
     keys,
     limits,
     mail,
@@ -62,6 +63,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(mail.group, name="mail")
 app.add_typer(audit.group, name="audit")
 app.add_typer(limits.group, name="limits")
+app.add_typer(imports.group, name="import")
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
 app.command("demo")(demo.demo)

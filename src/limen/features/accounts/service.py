@@ -50,9 +50,9 @@ class AccountService:
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
-        context = self.passwords.context(address.typed, name.typed if name else "")
-        self.passwords.rules.check(password, context=context)
+        context = self.passwords.context(address.typed, name.typed if name else "", *(values or {}).values())
         await self.kernel.limits.take("register", client=client, account=address.canonical)
+        await self.passwords.check_new(password, context=context)
         digest = await self.passwords.hasher.hash(password)
         own = {**(values or {}), "is_verified": is_verified}
         granted = self._default_roles() if roles is None else tuple(roles)
