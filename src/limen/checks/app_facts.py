@@ -42,14 +42,14 @@ def look_at_app(auth: Auth[UserMixin], app: FastAPI) -> App:
 
 
 async def time_hash(auth: Auth[UserMixin]) -> Hashing | None:
-    """The cost of one password hash: the best of two, so that a busy moment does not count."""
+    """The cost of one password hash in processor time, so that what else the machine does is not counted."""
     if Passwords.name not in auth.features:
         return None
     hasher, seconds, digest = auth[Passwords].hasher, [], ""
     for _ in range(2):
-        begun = time.perf_counter()
+        begun = time.process_time()
         digest = await hasher.hash(_TRIAL)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     hasher.close()
     figures = {name: int(value) for name, value in re.findall(r"\b([mt])=(\d+)", digest)}
     return Hashing(memory_kib=figures.get("m", 0), iterations=figures.get("t", 0), seconds=min(seconds))
@@ -96,23 +96,19 @@ def _by_the_key(auth: Auth[UserMixin], key: SigningKey, claims: dict[str, object
 
 
 async def _refusal(auth: Auth[UserMixin], token: str) -> str:
-    """Why no scheme takes this token; empty when one does."""
+    """Why the scheme that reads this token does not take it; empty when it does."""
     presented = Presented(Carrier.BEARER, token)
-    reason = "no scheme reads it"
     for scheme in auth.kernel.authenticator.schemes:
-        if Carrier.BEARER not in scheme.carriers or not scheme.reads(presented):
-            continue
-        reason = await _refusal_of(scheme, presented)
-        if not reason:
-            return ""
-    return reason
+        if Carrier.BEARER in scheme.carriers and scheme.reads(presented):
+            return await _refusal_of(scheme, presented)
+    return "no scheme reads it"
 
 
 async def _refusal_of(scheme: Scheme, presented: Presented) -> str:
     try:
         await scheme.verify(presented)
     except AuthError as error:
-        return error.reason or error.detail
+        return error.reason or error.detail or "refused"
     except Exception as error:  # of the app's own scheme: it did not accept
         return type(error).__name__
     return ""

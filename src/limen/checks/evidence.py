@@ -117,7 +117,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashing:
-    """What one password hash costs, by its figures and by this machine's clock."""
+    """What one password hash costs, by its figures and in this machine's processor time."""
 
     memory_kib: int
     iterations: int

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -46,7 +47,8 @@ def check(
     if explain is not None:
         _explain(explain)
         return
-    findings = _findings(given_name(name or app) or _name_here(), ask=not offline)
+    with _quietly():
+        findings = _findings(given_name(name or app) or _name_here(), ask=not offline)
     if as_sarif:
         _print_sarif(findings)
     elif as_json:
@@ -65,11 +67,22 @@ def _name_here() -> str:
     return found or "limen.demo"
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What would be logged is among the findings."""
+    log = logging.getLogger("limen")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def _findings(name: str, *, ask: bool) -> "Sequence[Finding]":
     from limen.checks.check import judge
     from limen.checks.gathering import gather, gather_files, stand_in_for
 
-    logging.getLogger("limen").setLevel(logging.ERROR)  # what would be logged is among the findings
     seen = gather_files(name)
     auth = None
     if seen.sources.speaks_of_limen and not seen.settings_failure:

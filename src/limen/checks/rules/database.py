@@ -36,7 +36,7 @@ def database_behind(seen: Evidence) -> Iterator[Trouble]:
 )
 def secrets_in_plain_text(seen: Evidence) -> Iterator[Trouble]:
     for each in seen.database.plain_secrets if seen.database else ():
-        yield Trouble(f"{each.column} holds {each.kind}", where=f"{each.table}.{each.column}")
+        yield Trouble(f"it holds {each.kind}, readable", where=f"{each.table}.{each.column}")
 
 
 @check(

@@ -18,7 +18,7 @@ REFRESH_DAYS = (7, 30)
     cure=f"`limen init`, or put LIMEN_SECRET_KEY=… into .env with a value from {HOW_TO_MAKE_ONE}",
 )
 def secret_missing(seen: Evidence) -> Iterator[Trouble]:
-    if not seen.secret.name:
+    if not seen.secret.name and seen.sources.speaks_of_limen:
         yield Trouble("LIMEN_SECRET_KEY is not set; the rest was looked at with one for once", where="LIMEN_SECRET_KEY")
 
 
