@@ -322,19 +322,13 @@ def test_secrets_in_plain_text_on_both_databases(app_web: str, limen: Limen, dat
     assert places == {"Old People.pass word", "Old People.code"}
 
 
-@plants("W701", "W702", "E703", "W704")
+@plants("W701", "W702", "E703")
 def test_servers_beside_the_app(plant: Plant) -> None:
     assert "127.0.0.1" in str(only(plant(LIMEN_REDIS_URL="redis://:pw@127.0.0.1:1/0"), "W701")["sentence"])
     found = plant("--offline", LIMEN_REDIS_URL="redis://cache.example/0")
     assert "no TLS" in str(only(found, "W702")["sentence"])
     assert "limen.W701" not in names(found)
     assert only(plant(LIMEN_SMTP_URL="smtp://127.0.0.1:1"), "E703")
-
-
-def test_mail_that_is_printed(plant: Plant) -> None:
-    toy = "from limen import Feature\nclass Toy(Feature):\n    name = 'email_verification'\n"
-    text = toy + WEB.replace("Roles()]", "Roles(), Toy()]")
-    assert only(plant("--offline", text=text, LIMEN_BASE_URL="https://shop.example"), "W704")
 
 
 @plants("W706", "E707", "W708", "W709", "I710", "I604", "W505")

@@ -19,7 +19,7 @@ from limen.errors import ConfigurationError
 MAX_TABLES, MAX_COLUMNS, MAX_ROWS = 200, 400, 50
 _SECONDS = 20.0
 
-_PASSWORD_COLUMN = re.compile(r"passw|passwd|pwd", re.IGNORECASE)
+_PASSWORD_COLUMN = re.compile(r"pass[\W_]*(wor|wd|phrase|code)|pwd", re.IGNORECASE)
 _DIGEST = re.compile(
     r"^(\$|\{|pbkdf2|scrypt|argon2|bcrypt|md5\$|sha\d+[$:]|[0-9a-f]{32,128}$|[A-Za-z0-9+/]{43}=$|!|\*)"
 )

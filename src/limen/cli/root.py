@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from limen.cli import api_keys, check, database, demo, dev, explain, keys, project, routes, services, users
+from limen.cli import api_keys, attack, check, database, demo, dev, explain, keys, project, routes, services, users
 from limen.cli.apps import ENVIRONMENT_NAME
 from limen.cli.errors import sentence
 from limen.errors import AuthError, ConfigurationError
@@ -49,6 +49,7 @@ app.add_typer(keys.group, name="keys")
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
 app.command("check")(check.check)
+app.command("attack")(attack.attack)
 app.command("dev")(dev.dev)
 app.command("demo")(demo.demo)
 

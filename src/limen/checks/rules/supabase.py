@@ -47,7 +47,7 @@ def supabase_shared_secret(seen: Evidence) -> Iterator[Trouble]:
     cure="Put the publishable (anon) key into LIMEN_SUPABASE_KEY, and make a new service key: this one was spread.",
 )
 def supabase_service_key(seen: Evidence) -> Iterator[Trouble]:
-    if seen.supabase is not None and seen.supabase.has_service_key:
+    if seen.supabase is not None and seen.supabase.has_service_key and not _says_it_itself(seen):
         yield Trouble("it is the service key", where="LIMEN_SUPABASE_KEY")
 
 
@@ -58,5 +58,10 @@ def supabase_service_key(seen: Evidence) -> Iterator[Trouble]:
     cure="LIMEN_SUPABASE_URL=https://…",
 )
 def supabase_in_the_open(seen: Evidence) -> Iterator[Trouble]:
-    if seen.supabase is not None and seen.supabase.is_exposed:
+    if seen.supabase is not None and seen.supabase.is_exposed and not _says_it_itself(seen):
         yield Trouble(seen.supabase.url, where="LIMEN_SUPABASE_URL")
+
+
+def _says_it_itself(seen: Evidence) -> bool:
+    """The feature's own checks speak of its settings, at every start."""
+    return seen.app is not None and "supabase" in seen.app.features

@@ -44,18 +44,6 @@ def mail_down(seen: Evidence) -> Iterator[Trouble]:
 
 
 @check(
-    "limen.W704",
-    "Mail is printed instead of sent",
-    reason="Links that reset passwords then stand in the log of an app that people use.",
-    cure="LIMEN_SMTP_URL=smtp://user:password@host:587",
-)
-def mail_printed(seen: Evidence) -> Iterator[Trouble]:
-    sends = seen.app is not None and "email_verification" in seen.app.features
-    if sends and seen.mail is None and seen.is_public:
-        yield Trouble("LIMEN_SMTP_URL is not set", where="LIMEN_SMTP_URL")
-
-
-@check(
     "limen.W706",
     "People reach the app by plain http",
     reason="Whoever is on the way reads passwords, tokens and cookies; the cookie is not Secure.",
