@@ -167,7 +167,7 @@ def test_a_server_of_this_machine_is_attacked_and_its_guests_leave(
     found = came_in(described(limen, "--url", url))
     assert {"GET /open", "POST /forgotten", "GET /orders/{order_id}", "GET /lax"} <= set(found)
     assert "GET /fine" not in found
-    assert json.loads(limen("users", "list", "--json").stdout)["users"] == []
+    assert json.loads(limen("users", "list", "--json").stdout) == []
 
 
 def test_people_read_a_matrix(limen: Limen, holes: Path) -> None:
@@ -175,6 +175,7 @@ def test_people_read_a_matrix(limen: Limen, holes: Path) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].split("  ")[0] == "ROUTE"
     assert "IN  GET /open: anonymous, nothing: came in (200)" in lines
+    assert "IN  GET /lax: expired, an hour ago: came in (200) and 3 more ways" in lines
     assert lines[-1].endswith("attempts came in.")
 
 

@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.cli.conftest import Limen
 
+import limen.features
 from limen import Accounts, Auth, Passwords, Roles
 from limen.db.migrate import migrate
 from limen.testing import fast_hasher
@@ -36,7 +37,8 @@ def visiting(limen: Limen, home: Path, template: str) -> Iterator[Visitor]:
     assert limen("init", "--template", template).exit_code == 0
     module = imported(home / "main.py")
     auth = module.auth
-    auth[Passwords].hasher = fast_hasher()
+    if Passwords.name in auth.features:
+        auth[Passwords].hasher = fast_hasher()
 
     async def make_tables() -> None:
         await migrate(auth.kernel.database, auth.kernel.tables)
@@ -163,6 +165,29 @@ def test_api_keys(limen: Limen, home: Path) -> None:
         assert client.post("/auth/api-keys", json={"name": "another"}, headers=key).status_code == 403
         client.delete(f"/auth/api-keys/{made['id']}", headers=headers)
         assert client.post("/readings", json={"celsius": 1}, headers=key).status_code == 401
+
+
+@pytest.mark.skipif("Supabase" not in limen.features.__all__, reason="this limen has no feature Supabase yet")
+def test_supabase(limen: Limen, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from limen.testing.supabase import FakeSupabase
+
+    with FakeSupabase() as project:
+        monkeypatch.setenv("LIMEN_SUPABASE_URL", project.url)
+        monkeypatch.setenv("LIMEN_SUPABASE_KEY", project.key)
+        ada = project.add_user("ada@example.com", PASSWORD)
+        with visiting(limen, home, "supabase") as client:
+            assert client.get("/me").status_code == 401
+            token = {"Authorization": f"Bearer {project.sign_in(ada).access_token}"}
+            assert client.get("/me", headers=token).json() == {"email": "ada@example.com"}
+            assert client.post("/posts?text=x", headers=token).status_code == 403
+            credentials = {"email": "ada@example.com", "password": PASSWORD}
+            signed_in = client.post("/auth/supabase/sign-in", json=credentials, headers=OWN_PAGE)
+            assert signed_in.json()["status"] == "complete"
+            assert client.get("/me").json() == {"email": "ada@example.com"}
+            assert client.get("/posts").json() == []
+            assert client.post("/auth/supabase/sign-out", headers=OWN_PAGE).status_code == 204
+            assert client.get("/me").status_code == 401
+            assert "unguarded" not in {route.access for route in client.guarded_by.routes()}
 
 
 @pytest.mark.parametrize("template", ["quickstart", "jwt", "oauth2", "sessions", "api-keys"])

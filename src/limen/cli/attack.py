@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from limen.attack.campaign import Bounds
-    from limen.attack.report import Report
+    from limen.attack.report import Hole, Report
     from limen.auth import Auth
     from limen.db.users import UserMixin
 
@@ -148,8 +148,21 @@ def _print(report: "Report") -> None:
         typer.echo(words)
 
 
+def _grouped(report: "Report") -> "dict[tuple[str, str], list[Hole]]":
+    found: dict[tuple[str, str], list[Hole]] = {}
+    for hole in report.holes:
+        found.setdefault((hole.route, hole.attack), []).append(hole)
+    return found
+
+
+def _told(holes: "list[Hole]") -> str:
+    """The first way in, and how many more there are: --json has them all."""
+    first, more = holes[0], len(holes) - 1
+    return f"IN  {first}{f' and {more} more ways' if more > 1 else ' and another way' if more else ''}"
+
+
 def _said(report: "Report") -> Sequence[str]:
-    lines = [f"IN  {hole}" for hole in report.holes]
+    lines = [_told(holes) for holes in _grouped(report).values()]
     lines += [f"not tried: {why}" for why in report.untried]
     if report.is_cut:
         lines.append("the bound was reached before everything was tried: --requests, --seconds")

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.resources import files
 
+IN_FEATURES = frozenset({"Supabase"})
+"""Features that are not among the names of `limen` itself."""
+
 
 class Strategy(StrEnum):
     """How people and machines prove who they are."""
@@ -38,11 +41,12 @@ class Template:
 
     def lines_for(self, app: str) -> str:
         """What an app of this name adds to itself."""
-        names = sorted({"Auth", "Role", *self.features}, key=str.lower)
+        names = sorted({"Auth", "Role", *self.features} - IN_FEATURES, key=str.lower)
+        elsewhere = "".join(f"from limen.features import {name}\n" for name in self.features if name in IN_FEATURES)
         chosen = f", features=[{', '.join(f'{name}()' for name in self.features)}]" if self.features else ""
         return f"""\
 from limen import {", ".join(names)}
-
+{elsewhere}
 auth = Auth(roles=[Role("member", ["items:read"], default=True), Role("admin", ["*"])]{chosen})
 auth.install({app})
 
@@ -50,6 +54,11 @@ auth.install({app})
 @{app}.get("/items", dependencies=[Depends(auth.require("items:read"))])"""
 
 
+SUPABASE = """\
+# The project and its publishable (anon) key, from its settings under API keys:
+# LIMEN_SUPABASE_URL=https://<project>.supabase.co
+# LIMEN_SUPABASE_KEY=sb_publishable_...
+"""
 TEMPLATES = {
     Strategy.QUICKSTART: Template(file="quickstart.py", sentence="passwords, tokens, cookies, API keys; three routes"),
     Strategy.JWT: Template(
@@ -71,5 +80,11 @@ TEMPLATES = {
         file="api_keys.py",
         sentence="API keys for machines, made by people",
         features=("Passwords", "Tokens", "ApiKeys", "Accounts", "Roles"),
+    ),
+    Strategy.SUPABASE: Template(
+        file="supabase_auth.py",
+        sentence="people sign in at Supabase; its tokens and sessions count here",
+        features=("Supabase", "Roles"),
+        settings=SUPABASE,
     ),
 }
