@@ -166,8 +166,8 @@ def checks_page() -> str:
 # Findings
 
 What [`limen check`](check.md) looks for. The letter is the severity: `E` an error, `W` a warning, `I` a note.
-The number says what it is about: 1xx the app and its packages, 2xx the secret and the settings, 3xx password hashing, 4xx tokens,
-5xx routes, 6xx the database, 7xx what is beside the app, 8xx Supabase.
+The number says what it is about: 1xx the app and its packages, 2xx the secret and the settings, 3xx password hashing,
+4xx tokens, 5xx routes, 6xx the database, 7xx what is beside the app, 8xx Supabase.
 
 ## limen's features
 

@@ -1,8 +1,10 @@
 """Finds the `FastAPI()` that a folder has already: by reading its files, never by running them."""
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from limen.errors import ConfigurationError
@@ -57,13 +59,16 @@ def _apps(paths: "Iterator[Path] | list[Path]") -> Iterator[ExistingApp]:
 
 def _python_files(folder: Path) -> Iterator[Path]:
     first = [folder / name for name in ("main.py", "app.py")]
-    rest = (path for path in sorted(folder.rglob("*.py")) if path not in first)
-    for count, path in enumerate([*(path for path in first if path.is_file()), *rest]):
-        if count >= MAX_FILES:
-            return
-        inner = path.relative_to(folder).parts[:-1]
-        if not any(part in NOT_THE_APPS or part.startswith(".") for part in inner):
-            yield path
+    yield from (path for path in first if path.is_file())
+    rest = (path for path in _walk(folder) if path not in first)
+    yield from islice(rest, MAX_FILES)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every Python file, the nearest first; folders that hold none of the app's are not entered."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in NOT_THE_APPS and not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if name.endswith(".py"))
 
 
 def _parsed(path: Path) -> ast.Module | None:
