@@ -145,6 +145,11 @@ class Auth(Authorization, Generic[U]):
             raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
         return route_map(self._app, self.kernel.authenticator.schemes, own=self._own_endpoints)
 
+    @property
+    def app(self) -> FastAPI | None:
+        """The app that it was installed on."""
+        return self._app
+
     def explainer(self) -> Explainer:
         """Says why somebody would come in at a route of the app, or would not.
 
@@ -216,9 +221,10 @@ class Auth(Authorization, Generic[U]):
 
     def _check_features(self) -> None:
         for finding in (finding for feature in self.features.values() for finding in feature.checks()):
-            if finding.id.startswith("limen.E"):
+            if finding.severity == "error":
                 raise ConfigurationError(f"{finding.id}: {finding.sentence}")
-            _log.warning("%s: %s", finding.id, finding.sentence)
+            level = logging.WARNING if finding.severity == "warning" else logging.INFO
+            _log.log(level, "%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
         if principal.issuer != self.settings.issuer:  # its `sub` is somebody else's name for somebody else

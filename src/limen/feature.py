@@ -1,8 +1,8 @@
 """A feature: one capability, one folder. It says what it adds through these seams, all of them optional."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fastapi import APIRouter
 from pydantic_settings import BaseSettings
@@ -20,17 +20,40 @@ if TYPE_CHECKING:
     from typer import Typer
 
 
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: Mapping[str, Severity] = {"E": "error", "W": "warning", "I": "note"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a check found.
 
     Attributes:
-        id: `limen.E003` stops the start; `limen.W001` is logged.
+        id: `limen.E003` stops the start, `limen.W001` is logged, `limen.I002` is only for who asks. Features number
+            from 001 to 099; what only `limen check` looks at begins with 101.
         sentence: what is wrong and the cure.
+        reason: why that matters, where the sentence does not say it.
+        cure: what to do, where the sentence does not say it.
+        where: a setting, a route, or a file with its line.
+        line: of the file that `where` names; None where it names something else.
     """
 
     id: str
     sentence: str
+    reason: str = ""
+    cure: str = ""
+    where: str = ""
+    line: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """By the letter of the id."""
+        return SEVERITIES.get(self.id.removeprefix("limen.")[:1], "warning")
+
+    @property
+    def docs(self) -> str:
+        """Where the documentation tells of it."""
+        return f"docs/checks.md#{self.id.replace('.', '').lower()}"
 
 
 class Feature:

@@ -6,7 +6,7 @@ Every name is listed in `docs/settings.md`; the few unprefixed aliases are for a
 import difflib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -154,11 +154,16 @@ def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
     return frozenset(names)
 
 
-def warn_of_unknown_names(known: frozenset[str]) -> None:
-    """Log each `LIMEN_*` name of the environment or `.env` that nothing reads, with the nearest that something does."""
+def unknown_names(known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Each `LIMEN_*` name of the environment or `.env` that nothing reads, and the nearest one that is read, if any."""
     for name in sorted({*os.environ, *dotenv_values(".env")}):
         if not name.startswith("LIMEN_") or name in known or name.startswith("LIMEN_OAUTH_"):
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        yield name, next(iter(difflib.get_close_matches(name, known, n=1)), "")
+
+
+def warn_of_unknown_names(known: frozenset[str]) -> None:
+    """Log each of them."""
+    for name, near in unknown_names(known):
+        hint = f"; did you mean {near}?" if near else ""
         _log.warning("%s is set and nothing reads it%s", name, hint)

@@ -9,9 +9,12 @@ from typer.core import TyperGroup
 
 from limen.cli import (
     api_keys,
+    attack,
     audit,
+    check,
     database,
     demo,
+    dev,
     explain,
     imports,
     keys,
@@ -66,6 +69,9 @@ app.add_typer(limits.group, name="limits")
 app.add_typer(imports.group, name="import")
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
+app.command("check")(check.check)
+app.command("attack")(attack.attack)
+app.command("dev")(dev.dev)
 app.command("demo")(demo.demo)
 
 

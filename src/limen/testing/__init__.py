@@ -22,6 +22,7 @@ from limen.db.users import UserMixin
 from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.testing.agreement import assert_filter_agrees
+from limen.testing.attacking import attack
 from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
 from limen.testing.matrix import Matrix, call_matrix
 
@@ -34,6 +35,7 @@ __all__ = [
     "SignedIn",
     "as_user",
     "assert_filter_agrees",
+    "attack",
     "call_matrix",
     "create_tables",
     "fast_hasher",
