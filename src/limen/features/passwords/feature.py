@@ -7,11 +7,13 @@ from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature
 from limen.features.passwords.routes import OWNER, PasswordGrant, routes
@@ -70,6 +72,13 @@ class Passwords(PasswordService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER,)
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        await self.store.forget(connection, user_id)
+        return ()
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return await self.store.has(connection, user_id)
 
     async def stop(self) -> None:
         self.hasher.close()
