@@ -1,4 +1,4 @@
-"""Requests to servers that an operator configured: bounded in time and size, no redirect followed, nothing decompressed."""
+"""Requests to servers that an operator configured: bounded, no redirect followed, nothing decompressed."""
 
 import asyncio
 import ssl
@@ -28,7 +28,7 @@ class Answer:
     body: bytes = field(repr=False)
     cache_control: Sequence[str] = ()
 
-    def object(self) -> dict[str, object]:
+    def document(self) -> dict[str, object]:
         """The JSON object in it.
 
         Raises:
@@ -78,7 +78,7 @@ class Outgoing:
             self._tls = await asyncio.to_thread(_trust)
         headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "limen"}
         options = {"verify": self._tls} if self._tls is not None else {"transport": self._transport}
-        async with httpx2.AsyncClient(headers=headers, timeout=FETCH_SECONDS, **options) as client:  # type: ignore[arg-type]  # one of the two
+        async with httpx2.AsyncClient(headers=headers, timeout=FETCH_SECONDS, **options) as client:
             yield client
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:

@@ -183,7 +183,8 @@ class ApiKeyStore:
             .values(ended_at=now, end_reason=reason, version=table.c.version + 1)
             .returning(table.c.id)
         )
-        return (await connection.execute(statement)).scalars().all()
+        ended: Sequence[str] = (await connection.execute(statement)).scalars().all()
+        return ended
 
     def touch(self, key_ids: Sequence[str], now: datetime) -> Update:
         """The statement that writes `now` as the last use of these keys, unless another worker just did."""

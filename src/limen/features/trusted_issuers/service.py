@@ -127,7 +127,7 @@ class IssuerDocuments:
             if self._clock.monotonic() >= found[1]:
                 found = await self._locate(client), self._clock.monotonic() + METADATA_SECONDS
             answer = await get(client, found[0])
-        ring = usable_keys(answer.object(), algorithms=self._algorithms)
+        ring = usable_keys(answer.document(), algorithms=self._algorithms)
         self._found = found
         return ring, lifetime(answer.cache_control)
 
@@ -137,7 +137,7 @@ class IssuerDocuments:
         refusals: list[str] = []
         for url in metadata_urls(self.issuer):
             try:
-                return keys_url((await get(client, url)).object(), issuer=self.issuer)
+                return keys_url((await get(client, url)).document(), issuer=self.issuer)
             except (DocumentRefused, ValueError) as error:
                 refusals.append(f"{url}: {error}")
         raise DocumentRefused("; ".join(refusals))
