@@ -20,10 +20,13 @@ from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.testing.agreement import assert_filter_agrees
 from limen.testing.matrix import Matrix, call_matrix
+from limen.testing.provider import FakePerson, FakeProvider
 
 __all__ = [
     "PASSWORD",
     "FakeClock",
+    "FakePerson",
+    "FakeProvider",
     "Matrix",
     "SignedIn",
     "as_user",
