@@ -71,6 +71,7 @@ class FakeProvider:
         claims: put into every `id_token` over what is true; None takes one out.
         metadata: the same for its metadata.
         says_email_in: `id_token`, or `userinfo` for providers that say it only there.
+        needs_pkce: False for one that has not heard of it.
         is_down: whether every request is answered 503.
         asked: the paths that were asked for, in order.
     """
@@ -82,6 +83,7 @@ class FakeProvider:
     claims: dict[str, object] = field(default_factory=dict)
     metadata: dict[str, object] = field(default_factory=dict)
     says_email_in: str = "id_token"
+    needs_pkce: bool = True
     is_down: bool = False
     asked: list[str] = field(default_factory=list)
     key: SigningKey = field(default_factory=lambda: SigningKey.generate("ES256"))
@@ -171,7 +173,10 @@ class FakeProvider:
             return JSONResponse({"error": "invalid_request"}, status_code=400)
         is_whole = asked.get("response_type") == "code" and "openid" in asked.get("scope", "").split()
         has_pkce = asked.get("code_challenge_method") == "S256" and len(asked.get("code_challenge", "")) == 43
-        answer = {"state": asked.get("state", ""), "iss": self.issuer}
+        has_pkce = has_pkce or not self.needs_pkce
+        answer = {"state": asked.get("state", "")}
+        if self.metadata.get("authorization_response_iss_parameter_supported", True):
+            answer["iss"] = self.issuer
         if not (is_whole and has_pkce):
             answer["error"] = "invalid_request"
         elif self.person is None:
@@ -233,7 +238,7 @@ def _fits(grant: _Grant, form: Mapping[str, str]) -> bool:
     """RFC 6749 §4.1.3 and RFC 7636 §4.6."""
     challenge = base64url.encode(sha256(form.get("code_verifier", "").encode()).digest())
     same_place = form.get("redirect_uri") == grant.asked["redirect_uri"]
-    return same_place and challenge == grant.asked["code_challenge"] and time.time() < grant.until
+    return same_place and challenge == grant.asked.get("code_challenge", challenge) and time.time() < grant.until
 
 
 def _form_post(back: str, answer: Mapping[str, str]) -> Response:

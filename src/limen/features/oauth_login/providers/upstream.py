@@ -29,8 +29,11 @@ _log = logging.getLogger("limen.oauth_login")
 METADATA_SECONDS = 3600.0
 MINTED_SECRET_SECONDS = 300
 MAX_STORED = 16 * 1024  # characters of one provider token
-OURS = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"})
-"""RFC 6749 §5.2: what a token endpoint says when the fault is in how this app is set up."""
+OURS = frozenset(
+    {"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+    | {"incorrect_client_credentials", "redirect_uri_mismatch", "bad_client_secret", "bad_redirect_uri"}
+)
+"""What a token endpoint says when the fault is in how this app is set up: RFC 6749 §5.2, GitHub's and Slack's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
