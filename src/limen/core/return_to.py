@@ -39,7 +39,7 @@ class ReturnTo:
         if place in self._origins:
             return f"{place}/"
         path = place if origin is None else place[len(origin) :]
-        path = f"/{path}" if path.startswith("?") else path
+        path = f"/{path}" if origin is not None and path.startswith("?") else path
         if len(place) > MAX_RETURN_TO or _PATH.fullmatch(path) is None:
             raise InvalidRequest("return_to is not a path or a URL on one of the app's origins")
         return (origin or self._own) + path

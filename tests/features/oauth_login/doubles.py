@@ -30,7 +30,13 @@ class Internet(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
         self.requests.append(request)
-        return self.hosts[request.url.host](request)
+        return sent(self.hosts[request.url.host](request))
+
+
+def sent(answer: httpx2.Response) -> httpx2.Response:
+    """The answer as it comes over a wire: not read yet."""
+    stream = httpx2.ByteStream(answer.content)
+    return httpx2.Response(answer.status_code, headers=answer.headers, stream=stream)
 
 
 def form_of(request: httpx2.Request) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
+from httpx2 import AsyncBaseTransport, ByteStream, ConnectError, ReadTimeout, Request, Response
 from tests.features.oauth_login.conftest import ORIGIN, Site, refused
 from tests.features.oauth_login.one_database import new_database
 
@@ -237,62 +238,67 @@ async def test_a_provider_that_goes_down_on_the_way_is_no_error_of_ours(site: Si
     assert refused(await ann.client.get(back)) == "provider_unavailable"
 
 
-Answers = Callable[[], Any]
+class Saying(AsyncBaseTransport):
+    """A provider whose metadata is good and that says one thing to everything else."""
+
+    def __init__(self, fake: FakeProvider, answer: Callable[[Request], Response]) -> None:
+        self._good = fake.transport
+        self._answer = answer
+
+    async def handle_async_request(self, request: Request) -> Response:
+        if "well-known" in request.url.path:
+            return await self._good.handle_async_request(request)
+        answer = self._answer(request)
+        stream = ByteStream(answer.content)
+        return Response(answer.status_code, headers=answer.headers, stream=stream)
 
 
-class Saying:
-    """A transport that says one thing to everything but the metadata."""
+def fails(error: Exception) -> Callable[[Request], Response]:
+    def fail(_: Request) -> Response:
+        raise error
 
-    def __init__(self, fake: FakeProvider, answer: Callable[[Any], Any]) -> None:
-        from httpx2 import AsyncBaseTransport
-
-        inner = fake.transport
-
-        class Transport(AsyncBaseTransport):
-            async def handle_async_request(self, request: Any) -> Any:
-                if "well-known" in request.url.path:
-                    return await inner.handle_async_request(request)
-                return answer(request)
-
-        self.transport = Transport()
+    return fail
 
 
-def _raise(error: Exception) -> Any:
-    raise error
+def says(status: int = 200, **options: Any) -> Callable[[Request], Response]:
+    return lambda _: Response(status, **options)
 
 
-def nonsense() -> dict[str, Callable[[Any], Any]]:
-    from httpx2 import ConnectError, ReadTimeout, Response
-
-    def says(**options: Any) -> Callable[[Any], Any]:
-        return lambda request: Response(**{"status_code": 200, **options}, request=request)
-
-    return {
-        "unreachable": lambda request: _raise(ConnectError("no")),
-        "slow": lambda request: _raise(ReadTimeout("no")),
-        "a broken library": lambda request: _raise(RuntimeError("no")),
-        "500": says(status_code=500, text="<html>"),
-        "429": says(status_code=429, text="{}"),
-        "redirect": says(status_code=302, headers={"location": "http://169.254.169.254/"}),
-        "garbage": says(text="not json"),
-        "a list": says(json=[]),
-        "empty": says(text=""),
-        "no token": says(json={"token_type": "bearer"}),
-        "token not text": says(json={"access_token": 5, "token_type": "bearer"}),
-        "another type": says(json={"access_token": "a", "token_type": "mac"}),
-        "twice": says(text='{"access_token": "a", "access_token": "b"}'),
-        "too much": says(text='{"a": "' + "x" * 70_000 + '"}'),
-        "compressed": says(headers={"content-encoding": "gzip"}, content=b"\x1f\x8b"),
-        "unknown client": says(status_code=401, json={"error": "invalid_client"}),
-    }
+def squeezed(_: Request) -> Response:
+    answer = Response(200, content=b"{}")
+    answer.headers["content-encoding"] = "br"
+    return answer
 
 
-@pytest.mark.parametrize("answer", nonsense().values(), ids=nonsense())
+NONSENSE: dict[str, tuple[Callable[[Request], Response], str]] = {
+    "unreachable": (fails(ConnectError("no")), "ConnectError"),
+    "slow": (fails(ReadTimeout("no")), "ReadTimeout"),
+    "a broken library": (fails(RuntimeError("no")), "RuntimeError"),
+    "500": (says(500, text="<html>"), "answered 500"),
+    "429": (says(429, text="{}"), "answered 429"),
+    "redirect": (says(302, headers={"location": "http://169.254.169.254/"}), "MalformedJSON"),
+    "a redirect with JSON": (says(302, json={}, headers={"location": "http://169.254.169.254/"}), "answered 302"),
+    "garbage": (says(text="not json"), "MalformedJSON"),
+    "a list": (says(json=[]), "MalformedJSON"),
+    "empty": (says(text=""), "MalformedJSON"),
+    "no token": (says(json={"token_type": "bearer"}), "no bearer token"),
+    "token not text": (says(json={"access_token": 5, "token_type": "bearer"}), "no bearer token"),
+    "another type": (says(json={"access_token": "a", "token_type": "mac"}), "no bearer token"),
+    "twice": (says(text='{"access_token": "a", "access_token": "b"}'), "a member appears twice"),
+    "too much": (says(text='{"a": "' + "x" * 70_000 + '"}'), "over 64 KB"),
+    "compressed": (squeezed, "compressed"),
+    "unknown client": (says(401, json={"error": "invalid_client"}), "check the client id"),
+}
+
+
+@pytest.mark.parametrize(("answer", "why"), NONSENSE.values(), ids=NONSENSE)
 async def test_a_provider_that_answers_nonsense_is_no_error_of_ours(
-    open_site: Any, fake: FakeProvider, answer: Callable[[Any], Any]
+    open_site: Any, fake: FakeProvider, answer: Callable[[Request], Response], why: str
 ) -> None:
-    site = await open_site(transport=Saying(fake, answer).transport)
+    site = await open_site(transport=Saying(fake, answer))
     assert refused(await site.browser().sign_in()) == "provider_unavailable"
+    (failed,) = site.mini.heard(LoginFailed)
+    assert why in failed.reason
 
 
 @pytest.mark.parametrize(

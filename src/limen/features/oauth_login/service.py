@@ -465,9 +465,11 @@ class OAuthLoginService:
         audiences = frozenset({provider.client_id, *provider.audiences})
         claims = await upstream.claims(id_token, audiences=audiences)
         check_parties(claims, audiences)
-        if nonce is not None or "nonce" in claims:
-            hashed = sha256((nonce or "").encode()).hexdigest()
-            check_nonce(claims, hashed if claims.get("nonce") == hashed else nonce or "")
+        if nonce is not None:
+            hashed = sha256(nonce.encode()).hexdigest()
+            check_nonce(claims, hashed if claims.get("nonce") == hashed else nonce)
+        elif "nonce" in claims:
+            raise InvalidCredential("the token is of a nonce that was not brought along", provider=provider.name)
         until = datetime.fromtimestamp(float(str(claims["exp"])), self.kernel.clock.now().tzinfo)
         if not await self.kernel.one_time.spend(ID_TOKEN, id_token, until=until + timedelta(seconds=self.leeway)):
             raise InvalidCredential("the token was used before", provider=provider.name)

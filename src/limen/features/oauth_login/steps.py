@@ -109,6 +109,8 @@ async def check_state(callback: Callback, login: "OAuthLoginService") -> Callbac
     request to the user agent. RFC 9700 §2.1: it MUST be one-time use. The cookie's value is not in the `state`, so
     whoever learns one has not the other; the record is used up even if the rest does not fit."""
     state = callback.parameters.get("state", "")
+    if not state and callback.parameters.get("error") in _DECLINED:  # some forget the state then; nothing hangs on it
+        raise AccessDenied("declined, without a state", provider=callback.provider.name)
     if not state or callback.binding is None:
         raise InvalidState("no state, or begun in another browser", provider=callback.provider.name)
     begun = await login.recall(state)

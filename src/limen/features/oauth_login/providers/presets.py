@@ -6,6 +6,7 @@ the rest from the environment or `.env`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from limen.core.jwk import load_private_pem
 from limen.core.keys import SigningKey
@@ -38,6 +39,7 @@ class Preset:
         name: str | None = None,
         scopes: Sequence[str] = (),
         audiences: Sequence[str] = (),
+        parameters: Mapping[str, str] = MappingProxyType({}),
         team_id: str | None = None,
         key_id: str | None = None,
         private_key: str | None = None,
@@ -49,6 +51,7 @@ class Preset:
             name: another word for the routes, for two clients of one provider.
             scopes: asked for beside the preset's.
             audiences: further client ids whose `id_token` a phone or One Tap may bring.
+            parameters: what else its authorization endpoint is told.
             team_id, key_id, private_key: instead of a secret (Apple); the key as PEM.
 
         Raises:
@@ -72,6 +75,7 @@ class Preset:
             ),
             scopes=tuple(dict.fromkeys((*self.shape.scopes, *scopes, *found.scopes))),
             audiences=(*audiences, *found.audiences),
+            parameters={**self.shape.parameters, **parameters},
         )
 
 
@@ -84,6 +88,7 @@ def OpenIDProvider(  # noqa: N802 - reads as the presets do
     scopes: Sequence[str] = (),
     audiences: Sequence[str] = (),
     origins: Sequence[str] = (),
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> Provider:
     """Any provider that speaks OpenID Connect, by its issuer: `OpenIDProvider("corp", issuer="https://id.corp.example")`.
 
@@ -93,6 +98,7 @@ def OpenIDProvider(  # noqa: N802 - reads as the presets do
         scopes: asked for beside `openid email profile`.
         audiences: further client ids whose `id_token` a phone may bring.
         origins: other origins that its metadata may send us to.
+        parameters: what else its authorization endpoint is told.
 
     Raises:
         ConfigurationError: no issuer or client id, or a value that cannot be one.
@@ -109,6 +115,7 @@ def OpenIDProvider(  # noqa: N802 - reads as the presets do
         scopes=tuple(dict.fromkeys(("openid", "email", "profile", *scopes, *found.scopes))),
         audiences=(*audiences, *found.audiences),
         origins=(*origins, *found.origins),
+        parameters=parameters,
     )
 
 
