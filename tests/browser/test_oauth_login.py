@@ -63,9 +63,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[s
         provider.stop()
 
 
-async def to_the_consent_page(page: Any, site: str, person: str, **query: str) -> None:
+async def begin(page: Any, site: str, person: str, **query: str) -> None:
     asked = "&".join(f"{name}={value}" for name, value in query.items())
     await page.goto(f"{site}/auth/oauth/corp/authorize?{asked}")
+    await to_the_consent_page(page, person)
+
+
+async def to_the_consent_page(page: Any, person: str) -> None:
     await page.fill("[name=login]", person)
     await page.fill("[name=password]", "any")
     await page.click("button[type=submit]")
@@ -79,7 +83,7 @@ async def who(page: Any) -> Any:
 
 async def test_a_person_signs_in_by_the_providers_pages(chromium: Any, site: str) -> None:
     page = await (await chromium.new_context()).new_page()
-    await to_the_consent_page(page, site, "ann", return_to="/public")
+    await begin(page, site, "ann", return_to="/public")
     await page.click("text=Continue")
     await page.wait_for_url(f"{site}/public")
     assert await who(page) == "ann@example.com"
@@ -93,7 +97,7 @@ async def test_a_person_signs_in_by_the_providers_pages(chromium: Any, site: str
 
 async def test_an_app_of_tokens_exchanges_the_code_in_the_fragment(chromium: Any, site: str) -> None:
     page = await (await chromium.new_context()).new_page()
-    await to_the_consent_page(page, site, "bob", return_to="/public", deliver="token")
+    await begin(page, site, "bob", return_to="/public", deliver="token")
     await page.click("text=Continue")
     await page.wait_for_url(f"{site}/public#code=*")
     answer = await page.evaluate(
@@ -109,17 +113,18 @@ async def test_an_app_of_tokens_exchanges_the_code_in_the_fragment(chromium: Any
 
 async def test_declined_consent_is_said_on_the_error_page(chromium: Any, site: str) -> None:
     page = await (await chromium.new_context()).new_page()
-    await to_the_consent_page(page, site, "eve")
+    await begin(page, site, "eve")
     await page.click("text=Cancel")
     await page.wait_for_url(f"{site}/auth/oauth/error#error=access_denied")
     assert await page.text_content("#why") == "The sign-in was declined."
+    await page.goto(f"{site}/public")
     assert await who(page) == 401
 
 
 async def test_two_tabs_that_begin_at_once_both_come_in(chromium: Any, site: str) -> None:
     person = await chromium.new_context()
     first, second = await person.new_page(), await person.new_page()
-    await to_the_consent_page(first, site, "cat", return_to="/public")
+    await begin(first, site, "cat", return_to="/public")
     await second.goto(f"{site}/auth/oauth/corp/authorize?return_to=/health")
     await second.wait_for_selector("text=Continue")
     await second.click("text=Continue")
@@ -132,11 +137,10 @@ async def test_two_tabs_that_begin_at_once_both_come_in(chromium: Any, site: str
 async def test_a_post_from_the_providers_site_finds_its_way(chromium: Any, site: str) -> None:
     """`form_post`: a browser keeps the Lax cookie back from a foreign post, and sends it where that one redirects."""
     page = await (await chromium.new_context()).new_page()
-    await page.route(
-        "**/auth?*",
-        lambda route: route.continue_(url=f"{route.request.url}&response_mode=form_post"),
-    )
-    await to_the_consent_page(page, site, "dan", return_to="/public")
+    url = f"{site}/auth/oauth/corp/authorize?return_to=/public"
+    begun = await page.context.request.get(url, max_redirects=0)  # the page's own cookies
+    await page.goto(f"{begun.headers['location']}&response_mode=form_post")
+    await to_the_consent_page(page, "dan")
     posts: list[str] = []
     page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
     await page.click("text=Continue")

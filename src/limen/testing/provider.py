@@ -11,7 +11,6 @@ In process by its `transport`, or served: `uvicorn.run(FakeProvider("http://127.
 """
 
 import secrets
-import time
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from limen.core import base64url
+from limen.core.clock import Clock, SystemClock
 from limen.core.jwt import sign
 from limen.core.keys import SigningKey
 from limen.features.oauth_login.providers.presets import OpenIDProvider
@@ -74,6 +74,8 @@ class FakeProvider:
         needs_pkce: False for one that has not heard of it.
         is_down: whether every request is answered 503.
         asked: the paths that were asked for, in order.
+        key: what signs its tokens; another one is a rotation.
+        clock: the app's, if a test turns it.
     """
 
     issuer: str = "https://provider.test"
@@ -87,6 +89,7 @@ class FakeProvider:
     is_down: bool = False
     asked: list[str] = field(default_factory=list)
     key: SigningKey = field(default_factory=lambda: SigningKey.generate("ES256"))
+    clock: Clock = field(default_factory=SystemClock, repr=False)
     app: Starlette = field(init=False, repr=False)
     _codes: dict[str, _Grant] = field(default_factory=dict, repr=False)
     _refresh_tokens: dict[str, _Grant] = field(default_factory=dict, repr=False)
@@ -134,7 +137,7 @@ class FakeProvider:
     def id_token(self, *, person: FakePerson | None = None, **claims: object) -> str:
         """A token as phones and One Tap bring it: for `person`, with these claims over the usual ones."""
         person = person or self.person or FakePerson()
-        now = int(time.time())
+        now = int(self.clock.time())
         usual = {"iss": self.issuer, "aud": self.client_id, "iat": now, "exp": now + TOKEN_SECONDS}
         said = {**usual, **person.claims(), **claims, **self.claims}
         return sign({name: value for name, value in said.items() if value is not None}, key=self.key, typ="JWT")
@@ -183,7 +186,9 @@ class FakeProvider:
             answer["error"] = "access_denied"
         else:
             answer["code"] = secrets.token_urlsafe(24)
-            self._codes[answer["code"]] = _Grant(person=self.person, asked=asked, until=time.time() + CODE_SECONDS)
+            self._codes[answer["code"]] = _Grant(
+                person=self.person, asked=asked, until=self.clock.time() + CODE_SECONDS
+            )
         if asked.get("response_mode") == "form_post":
             return _form_post(back, answer)
         return RedirectResponse(f"{back}{'&' if '?' in back else '?'}{urlencode(answer)}", status_code=302)
@@ -198,7 +203,8 @@ class FakeProvider:
             grant = self._refresh_tokens.pop(form.get("refresh_token", ""), None)
             return self._handed_out(grant) if grant else JSONResponse({"error": "invalid_grant"}, status_code=400)
         grant = self._codes.pop(form.get("code", ""), None)
-        if form.get("grant_type") != "authorization_code" or grant is None or not _fits(grant, form):
+        is_good = grant is not None and self.clock.time() < grant.until and _fits(grant, form)
+        if form.get("grant_type") != "authorization_code" or grant is None or not is_good:
             return JSONResponse({"error": "invalid_grant"}, status_code=400)
         return self._handed_out(grant)
 
@@ -238,7 +244,7 @@ def _fits(grant: _Grant, form: Mapping[str, str]) -> bool:
     """RFC 6749 §4.1.3 and RFC 7636 §4.6."""
     challenge = base64url.encode(sha256(form.get("code_verifier", "").encode()).digest())
     same_place = form.get("redirect_uri") == grant.asked["redirect_uri"]
-    return same_place and challenge == grant.asked.get("code_challenge", challenge) and time.time() < grant.until
+    return same_place and challenge == grant.asked.get("code_challenge", challenge)
 
 
 def _form_post(back: str, answer: Mapping[str, str]) -> Response:

@@ -7,9 +7,13 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from httpx2 import AsyncBaseTransport, ByteStream, ConnectError, ReadTimeout, Request, Response
+from tests.features.answers import refused as problem
 from tests.features.oauth_login.conftest import ORIGIN, Site, refused
 from tests.features.oauth_login.one_database import new_database
 
+from limen.core.client import Client
+from limen.core.limits import Attempt
+from limen.errors import TooManyRequests
 from limen.events import LoggedIn, LoginFailed
 from limen.testing import FakePerson, FakeProvider
 
@@ -323,3 +327,32 @@ async def test_a_foreign_userinfo_endpoint_is_never_asked(site: Site) -> None:
     site.fake.metadata = {"userinfo_endpoint": "http://169.254.169.254/latest"}
     site.fake.says_email_in = "userinfo"
     assert refused(await site.browser().sign_in()) == "email_missing"
+
+
+async def test_tokens_of_unknown_keys_cost_one_look_in_half_a_minute(site: Site) -> None:
+    await site.browser().sign_in()
+    site.fake.key = replace(site.fake.key, kid="nobody's")
+    published, site.fake.metadata = site.fake.asked.count("/jwks"), {}
+    for n in range(5):
+        token = site.fake.id_token(jti=str(n))
+        await site.browser().client.post("/auth/oauth/fake/id-token", json={"id_token": token})
+        site.fake.key = replace(site.fake.key, kid=f"nobody's {n}")
+    assert site.fake.asked.count("/jwks") == published + 1
+
+
+class NoMore:
+    """A keeper whose budgets are used up."""
+
+    async def take(self, action: str, *, client: Client, account: str | None) -> Attempt:
+        raise TooManyRequests(action, retry_after=7)
+
+
+async def test_whoever_asks_too_often_is_told_to_wait(site: Site) -> None:
+    ann = site.browser()
+    back = await ann.go()
+    site.mini.auth.kernel.limits.keep_by(NoMore())
+    problem(await ann.begin(), 429, "too_many_requests")
+    assert refused(await ann.client.get(back)) == "too_many_requests"
+    problem(await ann.client.post("/auth/oauth/exchange", json={"code": "x"}), 429, "too_many_requests")
+    token = site.fake.id_token()
+    problem(await ann.client.post("/auth/oauth/fake/id-token", json={"id_token": token}), 429, "too_many_requests")

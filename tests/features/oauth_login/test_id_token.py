@@ -8,6 +8,8 @@ from tests.features.answers import refused as problem
 from tests.features.oauth_login.conftest import Open, Site
 from tests.features.oauth_login.one_database import new_database
 
+from limen.core import base64url
+from limen.events import LoginFailed
 from limen.features.oauth_login import GitHub
 from limen.testing import FakePerson, FakeProvider
 
@@ -40,6 +42,18 @@ async def test_a_token_is_good_once(site: Site) -> None:
     token = site.fake.id_token()
     assert (await bring(site, token)).status_code == 200
     problem(await bring(site, token), 401, "invalid_token")
+
+
+async def test_a_token_with_its_signature_turned_over_is_the_same_token(site: Site) -> None:
+    """ECDSA: whoever has a signature (r, s) has a second one, (r, n - s), for the same token."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    token = site.fake.id_token()
+    signed, _, signature = token.rpartition(".")
+    raw = base64url.decode(signature)
+    turned = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
+    assert (await bring(site, token)).status_code == 200
+    problem(await bring(site, f"{signed}.{base64url.encode(turned)}"), 401, "invalid_token")
+    assert "used before" in site.mini.heard(LoginFailed)[-1].reason
 
 
 async def test_tokens_for_the_apps_other_client_ids_are_taken(open_site: Open, fake: FakeProvider) -> None:

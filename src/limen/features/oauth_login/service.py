@@ -471,7 +471,8 @@ class OAuthLoginService:
         elif "nonce" in claims:
             raise InvalidCredential("the token is of a nonce that was not brought along", provider=provider.name)
         until = datetime.fromtimestamp(float(str(claims["exp"])), self.kernel.clock.now().tzinfo)
-        if not await self.kernel.one_time.spend(ID_TOKEN, id_token, until=until + timedelta(seconds=self.leeway)):
+        signed = id_token.rpartition(".")[0]  # without the signature, of which ECDSA lets anybody make a second one
+        if not await self.kernel.one_time.spend(ID_TOKEN, signed, until=until + timedelta(seconds=self.leeway)):
             raise InvalidCredential("the token was used before", provider=provider.name)
         return person_of(claims, provider)
 
