@@ -7,6 +7,7 @@ import pytest
 from tests.features.oauth_login.conftest import ORIGIN, Site
 
 from limen.errors import InvalidGrant, NotFound, ProviderUnavailable
+from limen.features.oauth_login.providers.vault import TokenVault
 from limen.features.oauth_login.tables import provider_token_table
 
 pytestmark = pytest.mark.anyio
@@ -40,10 +41,10 @@ async def test_a_sealed_token_opens_in_its_own_row_only(site: Site, user: str) -
     from limen.core.opaque import new_id
 
     (row,) = await rows_of(site)
-    kept = await site.login.store.find(row.identity_id)
+    kept = await site.login.vault._store.find(row.identity_id)
     assert kept is not None
-    assert site.login._unsealed(kept)["access_token"]
-    assert site.login._unsealed(replace(kept, identity_id=new_id(1.0))) == {}
+    assert site.login.vault._unsealed(kept)["access_token"]
+    assert site.login.vault._unsealed(replace(kept, identity_id=new_id(1.0))) == {}
 
 
 async def test_a_token_that_is_about_to_end_is_refreshed_once_for_all_who_ask(site: Site, user: str) -> None:
@@ -56,15 +57,13 @@ async def test_a_token_that_is_about_to_end_is_refreshed_once_for_all_who_ask(si
 
 
 async def test_two_processes_refresh_once(site: Site, user: str) -> None:
-    """The row is what decides: here the second process is a login that knows nothing of the first one's locks."""
-    from weakref import WeakValueDictionary
-
-    from limen.features.oauth_login.service import OAuthLoginService
-
-    other = OAuthLoginService()
-    other.__dict__.update(site.login.__dict__, _refreshing=WeakValueDictionary())
+    """The row is what decides: this second vault knows nothing of the first one's locks."""
+    other = TokenVault(site.login.vault._store, site.login.sealer, clock=site.mini.clock)
+    (row,) = await rows_of(site)
     site.mini.clock.advance(hours=1)
-    fresh = await asyncio.gather(site.login.token(user, "fake"), other.token(user, "fake"))
+    fresh = await asyncio.gather(
+        site.login.token(user, "fake"), other.token(row.identity_id, site.login.upstream("fake"))
+    )
     assert fresh[0].access_token == fresh[1].access_token
     assert site.fake.asked.count("/token") == 2
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
-from weakref import WeakValueDictionary
 
 from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.policy import Policy
 from limen.core.return_to import ReturnTo
+from limen.core.revocations import Revocation
 from limen.core.sealing import Sealer
 from limen.db.tables import Tables
 from limen.errors import ConfigurationError, InvalidRequest
@@ -18,9 +19,11 @@ from limen.feature import Feature, Finding
 from limen.features.oauth_login.providers.environment import unread_names
 from limen.features.oauth_login.providers.presets import providers_that_are_set
 from limen.features.oauth_login.providers.provider import Provider
+from limen.features.oauth_login.providers.recognition import Admission, Recognition, SignUpValues
 from limen.features.oauth_login.providers.upstream import Upstream
+from limen.features.oauth_login.providers.vault import TokenVault
 from limen.features.oauth_login.routes import CHANGING, OWNER, routes
-from limen.features.oauth_login.service import OAuthLoginService, SignUpValues
+from limen.features.oauth_login.service import OAuthLoginService
 from limen.features.oauth_login.store import OAuthLoginStore
 from limen.features.oauth_login.tables import provider_token_table
 from limen.http.outgoing import Outgoing
@@ -71,7 +74,7 @@ class OAuthLogin(OAuthLoginService, Feature):
         transport: "AsyncBaseTransport | None" = None,
     ) -> None:
         self._given = providers
-        self.sign_up_values = sign_up_values
+        self._sign_up_values = sign_up_values
         self._outgoing = Outgoing(transport)
         self._left_out: tuple[Provider, ...] = ()
         names = [each.name for each in providers or ()]
@@ -81,15 +84,17 @@ class OAuthLogin(OAuthLoginService, Feature):
     def bind(self, kernel: Kernel) -> None:
         self.kernel = kernel
         settings = load(OAuthLoginSettings)
-        self.may_sign_up = settings.sign_up
-        self.may_link_by_email = settings.link_by_email
         self.keeps_tokens = settings.keep_tokens
         self.places = ReturnTo(kernel.settings.base_url, trusted_origins=kernel.settings.trusted_origins)
         self.error_page = self._error_page(settings.error_path)
         self.sealer = Sealer(kernel.derived_keys("oauth login"))
-        self.store = OAuthLoginStore(kernel.database, provider_token_table(kernel.tables), kernel.tables)
+        self._store = store = OAuthLoginStore(kernel.database, provider_token_table(kernel.tables), kernel.tables)
+        admission = Admission(
+            sign_up=settings.sign_up, link_by_email=settings.link_by_email, values=self._sign_up_values
+        )
+        self.recognition = Recognition(kernel, store, admission)
+        self.vault = TokenVault(store, self.sealer, clock=kernel.clock)
         self.upstreams = {each.name: self._upstream(each) for each in self._offered()}
-        self._refreshing = WeakValueDictionary()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -118,6 +123,13 @@ class OAuthLogin(OAuthLoginService, Feature):
         for name in unread_names(OAuthLoginSettings.model_fields):
             shown.append(Finding(id="limen.W081", sentence=f"{name} is set and nothing reads it"))
         return shown
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        await self._store.forget_identities(connection, user_id)
+        return ()
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return await self._store.has_identities(connection, user_id)
 
     async def stop(self) -> None:
         for upstream in self.upstreams.values():

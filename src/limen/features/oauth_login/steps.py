@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, cast
-from uuid import UUID
 
 from limen.core.client import Client
 from limen.core.opaque import digest
@@ -24,6 +23,7 @@ from limen.errors import (
 )
 from limen.features.oauth_login.providers.profiles import name_of, text_or_none
 from limen.features.oauth_login.providers.provider import Claims, Person, Provider
+from limen.features.oauth_login.providers.recognition import Arrival
 from limen.features.oauth_login.providers.upstream import Tokens, Upstream, at_hash_of
 
 if TYPE_CHECKING:
@@ -63,19 +63,6 @@ class Begun:
     at: float
     subject: str | None = None
     session_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """Whom the identity lets in."""
-
-    user_id: object
-    identity_id: UUID
-
-    @property
-    def subject(self) -> str:
-        """The user's id as text."""
-        return str(self.user_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +170,11 @@ async def resolve_account(callback: Callback, login: "OAuthLoginService") -> Cal
     begun, person = _begun(callback), callback.person
     assert person is not None, "verify_id_token came before"
     if begun.subject is not None:
-        arrival = await login.link(begun, person, client=callback.client)
+        arrival = await login.recognition.link(
+            begun.provider, person, subject=begun.subject, session_id=begun.session_id, client=callback.client
+        )
     else:
-        arrival = await login.recognise(begun.provider, person, client=callback.client)
+        arrival = await login.recognition.recognise(begun.provider, person, client=callback.client)
     return replace(callback, arrival=arrival)
 
 

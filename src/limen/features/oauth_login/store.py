@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Table, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.db.database import Database
@@ -94,10 +94,10 @@ class OAuthLoginStore:
         statement = select(self._key).where(self._key == user_id).with_for_update()
         return (await connection.execute(statement)).first() is not None
 
-    async def count_identities(self, connection: AsyncConnection, user_id: object) -> int:
-        """How many accounts elsewhere let this user in."""
-        statement = select(func.count()).where(self._identities.c.user_id == user_id)
-        return int((await connection.execute(statement)).scalar_one())
+    async def has_identities(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Whether an account elsewhere lets this user in."""
+        found = exists().where(self._identities.c.user_id == user_id)
+        return bool((await connection.execute(select(found))).scalar_one())
 
     async def lock_verified(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
         """Whether this user has proved this address, which stays so until the transaction ends."""
@@ -114,9 +114,12 @@ class OAuthLoginStore:
         statement = update(self._users).where(is_unproved).values(is_verified=True).returning(self._key)
         return (await connection.execute(statement)).first() is not None
 
-    async def disown(self, connection: AsyncConnection, user_id: object) -> None:
-        """Take every account elsewhere and every one-time secret from a user: they may be a stranger's."""
+    async def forget_identities(self, connection: AsyncConnection, user_id: object) -> None:
+        """Take every account elsewhere from a user."""
         await connection.execute(delete(self._identities).where(self._identities.c.user_id == user_id))
+
+    async def void_secrets(self, connection: AsyncConnection, user_id: object) -> None:
+        """Let every one-time secret that a user still has be good for nothing."""
         await connection.execute(delete(self._secrets).where(self._secrets.c.subject == str(user_id)))
 
     def _is(self, tokens: SealedTokens) -> ColumnElement[bool]:
