@@ -33,8 +33,9 @@ from limen.errors import (
     TooManyRequests,
 )
 from limen.features.oauth_login.providers.profiles import text_or_none
-from limen.features.oauth_login.service import CODE_LIFETIME, Beginning, Ending, OAuthLoginService, tag_of
+from limen.features.oauth_login.service import CODE_LIFETIME, Ending, OAuthLoginService, tag_of
 from limen.features.oauth_login.steps import STATE_LIFETIME
+from limen.http.cookies import BindingCookies
 from limen.http.error_page import error_page
 from limen.http.openapi import refusals
 from limen.http.origin import Origin
@@ -46,9 +47,8 @@ OWNER = authenticated() & ~method("api_key")
 CHANGING = OWNER & fresh(minutes=10)
 """ASVS 7.5.1: whoever changes how an account is signed in to has just signed in."""
 
-MAX_TABS = 8
+STATE_SECONDS, CODE_SECONDS = int(STATE_LIFETIME.total_seconds()), int(CODE_LIFETIME.total_seconds())
 MAX_NAMES = 1024  # characters of what Apple says of a person
-COOKIE = "limen-oauth-"
 SHOWN = (
     *(InvalidState, AccessDenied, EmailMissing, SignUpClosed, AccountExists, IdentityTaken),
     *(ProviderUnavailable, TooManyRequests),
@@ -109,7 +109,7 @@ def routes(service: OAuthLoginService) -> Sequence[APIRouter]:
 
 
 def _sign_in(service: OAuthLoginService) -> APIRouter:
-    kernel, cookies = service.kernel, _Cookies(secure=service.kernel.cookie.secure)
+    kernel, cookies = service.kernel, BindingCookies("oauth", secure=service.kernel.cookie.secure)
     router = APIRouter(prefix=f"{kernel.auth_prefix}/oauth", tags=["auth"], route_class=LimenRoute)
     may_change = kernel.require(CHANGING)
 
@@ -140,7 +140,7 @@ def _sign_in(service: OAuthLoginService) -> APIRouter:
         except ProviderUnavailable as error:
             return _refused(service, error)
         response = _redirect(beginning.url)
-        cookies.keep(response, request, beginning)
+        cookies.keep(response, request, beginning.tag, beginning.binding, seconds=STATE_SECONDS)
         return response
 
     @router.get(
@@ -171,7 +171,7 @@ def _sign_in(service: OAuthLoginService) -> APIRouter:
             if isinstance(ending.outcome, Completed) and ending.outcome.cookie is not None:
                 kernel.cookie.set(response, ending.outcome.cookie)
             if ending.code is not None and ending.binding is not None:
-                cookies.set(response, tag_of(ending.code), ending.binding, seconds=CODE_LIFETIME.total_seconds())
+                cookies.set(response, tag_of(ending.code), ending.binding, seconds=CODE_SECONDS)
         cookies.clear(response, tag_of(state))
         return response
 
@@ -200,7 +200,7 @@ def _sign_in(service: OAuthLoginService) -> APIRouter:
 
 
 def _linking(service: OAuthLoginService) -> APIRouter:
-    kernel, cookies = service.kernel, _Cookies(secure=service.kernel.cookie.secure)
+    kernel, cookies = service.kernel, BindingCookies("oauth", secure=service.kernel.cookie.secure)
     router = APIRouter(prefix=f"{kernel.auth_prefix}/oauth", tags=["auth"], route_class=LimenRoute)
     Owner = Annotated[Principal, Depends(kernel.require(OWNER))]
     Changing = Annotated[Principal, Depends(kernel.require(CHANGING))]
@@ -212,7 +212,7 @@ def _linking(service: OAuthLoginService) -> APIRouter:
         beginning = await service.begin(
             provider, return_to=body.return_to, client=kernel.client(request), **_owner(principal)
         )
-        cookies.keep(response, request, beginning)
+        cookies.keep(response, request, beginning.tag, beginning.binding, seconds=STATE_SECONDS)
         return LinkOut(url=beginning.url)
 
     @router.get("/accounts")
@@ -230,7 +230,7 @@ def _linking(service: OAuthLoginService) -> APIRouter:
 
 
 def _apps(service: OAuthLoginService) -> APIRouter:
-    kernel, cookies = service.kernel, _Cookies(secure=service.kernel.cookie.secure)
+    kernel, cookies = service.kernel, BindingCookies("oauth", secure=service.kernel.cookie.secure)
     router = APIRouter(prefix=f"{kernel.auth_prefix}/oauth", tags=["auth"], route_class=LimenRoute)
     answers = refusals(400, 401, 403, 413, 422, 429, 503)
 
@@ -262,41 +262,6 @@ def _apps(service: OAuthLoginService) -> APIRouter:
         return deliver(outcome, cookie=kernel.cookie)
 
     return router
-
-
-class _Cookies:
-    """What binds a sign-in to the browser that began it: one cookie each, so that several tabs can at once.
-
-    SameSite=Lax: the provider's redirect brings it along, a foreign page's requests do not.
-    """
-
-    def __init__(self, *, secure: bool) -> None:
-        self._secure = secure
-        self._prefix = f"__Host-{COOKIE}" if secure else COOKIE
-
-    def read(self, request: Request, tag: str) -> str | None:
-        return request.cookies.get(self._prefix + tag)
-
-    def keep(self, response: Response, request: Request, beginning: Beginning) -> None:
-        """Give the browser the cookie of this sign-in; those of the oldest that came to no end make room."""
-        others = [name for name in request.cookies if name.startswith(self._prefix)]
-        for name in others[: max(0, len(others) - MAX_TABS + 1)]:
-            self.clear(response, name.removeprefix(self._prefix))
-        self.set(response, beginning.tag, beginning.binding, seconds=STATE_LIFETIME.total_seconds())
-
-    def set(self, response: Response, tag: str, value: str, *, seconds: float) -> None:
-        response.set_cookie(
-            self._prefix + tag,
-            value,
-            max_age=int(seconds),
-            path="/",
-            secure=self._secure,
-            httponly=True,
-            samesite="lax",
-        )
-
-    def clear(self, response: Response, tag: str) -> None:
-        response.delete_cookie(self._prefix + tag, path="/", secure=self._secure, httponly=True, samesite="lax")
 
 
 def _owner(principal: Principal) -> Mapping[str, str]:

@@ -193,7 +193,8 @@ def check_parties(claims: Claims, audiences: frozenset[str]) -> None:
     party = claims.get("azp")
     if not audiences.issuperset(cast("list[str]", listed)):
         raise InvalidCredential("aud has somebody whom we do not trust")
-    if (party is not None or len(listed) > 1) and party not in audiences:
+    is_us = isinstance(party, str) and party in audiences
+    if (party is not None or len(listed) > 1) and not is_us:
         raise InvalidCredential("azp is not us")
 
 
