@@ -97,6 +97,14 @@ async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown
     assert any(event.reason == "address_proved" for event in site.mini.heard(SessionsEnded))
 
 
+async def test_two_first_sign_ins_at_once_make_one_account(site: Site) -> None:
+    travellers = [site.browser() for _ in range(6)]
+    backs = [await each.go() for each in travellers]
+    answers = await asyncio.gather(*(each.client.get(back) for each, back in zip(travellers, backs, strict=True)))
+    assert {answer.headers["location"] for answer in answers} == {f"{ORIGIN}/"}
+    assert len({(await each.me()).json()["id"] for each in travellers}) == 1
+
+
 # --- on purpose
 
 

@@ -7,10 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from tests.features.answers import refused as problem
 from tests.features.oauth_login.conftest import ORIGIN, Site, fragment, refused
+from tests.features.oauth_login.one_database import new_database
 
 from limen.events import IdentityLinked, LoggedIn, LoginFailed, Registered
 from limen.testing import FakePerson
 
+__all__ = ["new_database"]
 pytestmark = pytest.mark.anyio
 
 
@@ -182,16 +184,6 @@ async def test_a_new_sign_in_ends_the_session_that_the_browser_held(site: Site) 
     await ann.sign_in()
     await ann.sign_in()
     assert len((await ann.client.get("/auth/sessions")).json()) == 1
-
-
-async def test_two_first_sign_ins_at_once_make_one_account(site: Site) -> None:
-    import asyncio
-
-    travellers = [site.browser() for _ in range(6)]
-    backs = [await each.go() for each in travellers]
-    answers = await asyncio.gather(*(each.client.get(back) for each, back in zip(travellers, backs, strict=True)))
-    assert {answer.headers["location"] for answer in answers} == {f"{ORIGIN}/"}
-    assert len({(await each.me()).json()["id"] for each in travellers}) == 1
 
 
 async def test_a_step_that_waits_is_in_the_fragment(open_site: Any) -> None:
