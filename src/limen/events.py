@@ -268,6 +268,27 @@ class RequestRefused(Event):
     target: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityLinked(Event):
+    """Somebody's account elsewhere is the user `subject`'s from now on."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityUnlinked(Event):
+    """An account elsewhere lets nobody in as the user `subject` any more."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDisowned(Event):
+    """Passwords, keys and sessions of an account were taken back by `reason`: they may have been a stranger's."""
+
+    reason: str
+
+
 Listener = Callable[[Event], Awaitable[None] | None]
 Recorder = Callable[[object, Event], Awaitable[None]]
 Watcher = Callable[[Event], None]

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from fastapi import APIRouter
 from pydantic_settings import BaseSettings
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant, Issuer, Step
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.events import Listener
 from limen.http.scheme import Scheme
@@ -117,6 +119,25 @@ class Feature:
     def cli(self) -> "Typer | None":
         """Its group of commands."""
         return None
+
+    async def disown(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - the seam's shape
+        user_id: object,  # noqa: ARG002
+    ) -> Sequence[Revocation]:
+        """Take back the ways in that an account has, because they may be a stranger's; in a caller's transaction.
+
+        The caller applies the revocations after its commit.
+        """
+        return ()
+
+    async def has_way_in(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - the seam's shape
+        user_id: object,  # noqa: ARG002
+    ) -> bool:
+        """Whether a person could sign in by what it keeps of them; asked before another way in is taken away."""
+        return False
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""

@@ -34,7 +34,7 @@ class Expected:
         issuer: `iss`, compared exactly.
         audience: must be `aud` or among it.
         typ: the media type in the header, without `application/`; None for an issuer that does not type its tokens,
-            which are then plain ones: `JWT`, `at+jwt` or no type at all.
+            which are then plain ones: `JWT`, `at+jwt` or no type at all. With `JWT`, no type is that too.
         leeway: seconds by which two clocks may differ.
         dated: whether `iat` must be there, as in access tokens; in a client's assertion it MAY (RFC 7523 §3).
 
@@ -151,7 +151,7 @@ def check_type(header: Mapping[str, object], trial: Trial) -> None:
     """RFC 9068 §4: MUST verify that `typ` is `at+jwt` or `application/at+jwt`, and reject any other value.
     RFC 7515 §4.1.9: `application/` is prepended where there is no slash; media types ignore ASCII case."""
     expected = (trial.expected.typ,) if trial.expected.typ else PLAIN_TYPES
-    typ = header.get("typ", None if trial.expected.typ else "JWT")
+    typ = header.get("typ", "JWT" if trial.expected.typ in (None, "JWT") else None)
     if not isinstance(typ, str) or not typ.isascii():
         raise InvalidCredential("typ missing or not text")
     if typ.lower().removeprefix("application/") not in map(str.lower, expected):

@@ -5,11 +5,14 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Path, WebSocket
 
 from limen import Auth, Principal, Role, authenticated, role
+from limen.auth import default_features
 from limen.demo.items import Item, ItemIn, Items
+from limen.features.oauth_login import OAuthLogin
 from limen.http.openapi import refusals
 from limen.http.responses import answer_all_as_problems
 
 auth = Auth(
+    features=[*default_features(), OAuthLogin()],  # every provider that LIMEN_OAUTH_<NAME>_CLIENT_ID sets
     roles=[
         Role("member", ["items:read", "items:write", "items:delete"], description="Uses the app.", default=True),
         Role("moderator", ["items"], description="Keeps the items in order."),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from limen.features.audit import Audit
     from limen.features.limits import Limits
     from limen.features.mail import Mail
+    from limen.features.oauth_login import OAuthLogin
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
@@ -25,6 +26,7 @@ __all__ = [
     "Audit",
     "Limits",
     "Mail",
+    "OAuthLogin",
     "Passwords",
     "Roles",
     "Services",
@@ -39,6 +41,7 @@ _FOLDERS = {
     "Mail": "mail",
     "Audit": "audit",
     "Limits": "limits",
+    "OAuthLogin": "oauth_login",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",

@@ -1,10 +1,13 @@
-"""The session cookie's name and flags (RFC 6265bis §4.1, ASVS 3.3)."""
+"""The cookies' names and flags (RFC 6265bis §4.1, ASVS 3.3)."""
 
 from dataclasses import dataclass
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from limen.core.login import Cookie
+
+MAX_BEGUN = 8
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -50,3 +53,44 @@ class SessionCookie:
             httponly=True,
             samesite="lax",
         )
+
+
+class BindingCookies:
+    """What binds something begun to the browser that began it: one cookie each, so that several tabs can at once.
+
+    SameSite=Lax: another site's redirect brings it along, a foreign page's requests do not.
+
+    Args:
+        purpose: a word in the cookies' names.
+    """
+
+    def __init__(self, purpose: str, *, secure: bool) -> None:
+        self._secure = secure
+        self._prefix = f"{cookie_name(secure=secure)}-{purpose}-"
+
+    def read(self, request: Request, tag: str) -> str | None:
+        """The value of one, if the browser has it."""
+        return request.cookies.get(self._prefix + tag)
+
+    def keep(self, response: Response, request: Request, tag: str, value: str, *, seconds: int) -> None:
+        """Give the browser one more; the oldest that came to no end make room."""
+        others = [name for name in request.cookies if name.startswith(self._prefix)]
+        for name in others[: max(0, len(others) - MAX_BEGUN + 1)]:
+            self.clear(response, name.removeprefix(self._prefix))
+        self.set(response, tag, value, seconds=seconds)
+
+    def set(self, response: Response, tag: str, value: str, *, seconds: int) -> None:
+        """Give the browser one."""
+        response.set_cookie(
+            self._prefix + tag,
+            value,
+            max_age=seconds,
+            path="/",
+            secure=self._secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def clear(self, response: Response, tag: str) -> None:
+        """Take it back."""
+        response.delete_cookie(self._prefix + tag, path="/", secure=self._secure, httponly=True, samesite="lax")

@@ -25,10 +25,13 @@ from limen.testing.agreement import assert_filter_agrees
 from limen.testing.attacking import attack
 from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
 from limen.testing.matrix import Matrix, call_matrix
+from limen.testing.provider import FakePerson, FakeProvider
 
 __all__ = [
     "PASSWORD",
     "FakeClock",
+    "FakePerson",
+    "FakeProvider",
     "Matrix",
     "Outbox",
     "ReceivedLetter",

@@ -8,10 +8,12 @@ from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.checked_token import prefix_of
 from limen.core.conditions import Meter
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature, Finding
 from limen.features.api_keys.routes import MANAGE, OWNER, SEE, routes
@@ -80,6 +82,9 @@ class ApiKeys(ApiKeyService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER, SEE, MANAGE)
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        return await self.end_all_within(connection, user_id, reason="owner_changed")
 
     def checks(self) -> Sequence[Finding]:
         found = []

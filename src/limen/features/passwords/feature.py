@@ -7,11 +7,13 @@ from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature
 from limen.features.passwords.breaches import BreachList
@@ -85,6 +87,13 @@ class Passwords(PasswordService, Feature):
         self.hasher.make_up_for(await self.store.sample(but=self.hasher.own_form, limit=SAMPLE))
         if self.breaches is not None:
             await self.breaches.prepare()
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        await self.store.forget(connection, user_id)
+        return ()
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return await self.store.has(connection, user_id)
 
     async def stop(self) -> None:
         self.hasher.close()

@@ -63,6 +63,15 @@ class PasswordStore:
         statement = self._swap(user_id, old).values(digest=new, changed_at=at).returning(self._table.c.user_id)
         return (await connection.execute(statement)).first() is not None
 
+    async def forget(self, connection: AsyncConnection, user_id: object) -> None:
+        """Let a user have no password."""
+        await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
+
+    async def has(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Whether a user has one, as it stands inside a caller's transaction."""
+        statement = select(self._table.c.user_id).where(self._table.c.user_id == user_id)
+        return (await connection.execute(statement)).first() is not None
+
     async def upgrade(self, user_id: object, old: str, new: str) -> None:
         """Store the same password's digest at today's cost; its age does not change."""
         await self._database.write(self._swap(user_id, old).values(digest=new))
