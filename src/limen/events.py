@@ -156,6 +156,13 @@ class ClientTokenIssued(Event):
     scope: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityLinked(Event):
+    """Somebody's account elsewhere is the user `subject`'s from now on."""
+
+    provider: str
+
+
 Listener = Callable[[Event], Awaitable[None] | None]
 
 
