@@ -54,7 +54,7 @@ class Admission:
 
 
 def verified_address(claims: Claims) -> Address | None:
-    """The address of OpenID Connect Core §5.1, if the issuer vouches for it; `email_verified` as text is no vouching."""
+    """The address (OpenID Connect Core §5.1) if the issuer vouches for it; `email_verified` as text is no vouching."""
     email = claims.get("email")
     is_verified = claims.get("email_verified") is True
     return Address(email=email, is_verified=True) if is_verified and is_address(email) else None

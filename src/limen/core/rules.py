@@ -83,7 +83,7 @@ def issued_by(*issuers: str) -> Policy:
 
 
 def with_account(issuer: str) -> Policy:
-    """Whoever has a row here: the people of `issuer`, this app itself, and those of other issuers who were given one."""
+    """Whoever has a row here: the people of `issuer`, this app itself, and those of others who were given one."""
     return _WithAccount(issuer)
 
 

@@ -1,4 +1,4 @@
-"""People of other issuers get a row here: found by `(iss, sub)`, made at first sight, once, and never somebody else's."""
+"""People of other issuers get a row here: found by `(iss, sub)`, made at first sight, never somebody else's."""
 
 import asyncio
 from collections.abc import AsyncIterator
