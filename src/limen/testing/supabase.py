@@ -171,6 +171,11 @@ class FakeSupabase:
         """`iss` of its tokens."""
         return f"{self.url}{AUTH}"
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is not served, or no longer."""
+        return self._server is None
+
     def add_user(
         self,
         email: str,
@@ -231,8 +236,7 @@ class FakeSupabase:
     # --- how it is reached
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -246,6 +250,7 @@ class FakeSupabase:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._server = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "there is nothing else"
@@ -546,6 +551,14 @@ def _redirect(url: str) -> Said:
     return Said(status=302, headers={"Location": url})
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asked has gone: nobody needs to be told."""
+
+
 def _handler(fake: FakeSupabase) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -555,6 +568,9 @@ def _handler(fake: FakeSupabase) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", "0")))
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            if fake.is_gone:  # this connection outlived it
+                self.close_connection = True
+                return
             asked = Asked(method=self.command, path=parts.path, query=query, headers=headers, body=body)
             said = fake.answer(asked)
             time.sleep(said.delay)

@@ -73,7 +73,9 @@ class GoTrue:
             Unavailable: GoTrue cannot be asked.
         """
         answer = await self._ask("/signup", {"email": email, "password": password})
-        return _tokens(answer) if "access_token" in answer else None
+        if "access_token" not in answer and isinstance(answer.get("id"), str):  # a user, and no session yet
+            return None
+        return _tokens(answer)
 
     async def sign_in(self, email: str, password: str) -> Tokens:
         """A session for an address and a password."""
