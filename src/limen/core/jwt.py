@@ -55,7 +55,7 @@ class Expected:
     untyped: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if not (self.issuer and self.audience and self.typ != "" and self.leeway >= 0):
+        if not (self.issuer and self.audience and self.audience_claim and self.typ != "" and self.leeway >= 0):
             raise ConfigurationError(
                 "Tokens need an issuer, an audience and a type, and a leeway of 0 or more seconds."
             )

@@ -92,6 +92,8 @@ class TrustedIssuer:
                 f"TrustedIssuer(algorithms={self.algorithms!r}): give a list of ES256, EdDSA and RS256; a token of "
                 "another issuer is never verified with a shared secret"
             )
+        if self.users not in (None, "make", "known") or self.rights not in ("token", "account", "both"):
+            raise ConfigurationError("TrustedIssuer(…): users is make or known, rights are token, account or both")
         if self.users is None and (self.rights, self.links, self.values) != ("token", "never", None):
             raise ConfigurationError(
                 'TrustedIssuer(rights=…, links=…, values=…): without users="make" there are no rows'
