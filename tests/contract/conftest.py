@@ -18,6 +18,7 @@ SETTINGS = {
     "LIMEN_SECRET_KEY": "a secret of more than thirty-two bytes, for tests only",
     "LIMEN_PASSWORDS_MEMORY_KIB": "8",
     "LIMEN_PASSWORDS_ITERATIONS": "1",
+    "LIMEN_SUPABASE_URL": "http://127.0.0.1:9",  # nobody answers there: its routes are described, and say 503
 }
 
 

@@ -70,7 +70,7 @@ def _sign_in_routes(service: SupabaseService) -> APIRouter:
         status_code=201,
         response_model=SupabaseSignIn,
         response_model_exclude_none=True,
-        responses=refusals(400, 403, 409, 413, 422, 429, 503),
+        responses={202: {"model": SupabaseSignIn, "description": "A mail is on its way"}, **answers, **refusals(409)},
     )
     async def sign_up(body: CredentialsIn, request: Request) -> Response:
         """Make an account at Supabase and sign in; 202 where the address must be confirmed first."""
@@ -89,7 +89,7 @@ def _sign_in_routes(service: SupabaseService) -> APIRouter:
         completed = await service.sign_in(body.email, body.password, client=kernel.client(request))
         return deliver(completed, cookie=kernel.cookie)
 
-    @router.post("/otp", status_code=202, responses=refusals(400, 413, 422, 429, 503))
+    @router.post("/otp", status_code=202, response_class=Response, responses=refusals(400, 413, 422, 429, 503))
     async def send_code(body: CodeWanted, request: Request) -> Response:
         """Let Supabase mail a one-time code; the answer is the same for any address."""
         await service.send_code(body.email, client=kernel.client(request))
@@ -111,7 +111,9 @@ def _session_routes(service: SupabaseService) -> APIRouter:
     guard = PrincipalGuard(kernel.authenticator, kernel.clock, issued_by(service.people.issuer))
     Person = Annotated[Principal, Depends(guard)]
 
-    @router.post("/refresh", response_model=SupabaseSignIn, response_model_exclude_none=True)
+    @router.post(
+        "/refresh", response_model=SupabaseSignIn, response_model_exclude_none=True, responses=refusals(400, 503)
+    )
     async def refresh(principal: Person, request: Request) -> Mapping[str, object]:
         """Fetch fresh tokens for this cookie's session now; otherwise that happens by itself when they are due."""
         carrier, value = _carried(service, request)
@@ -147,7 +149,12 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
     Provider = Annotated[str, Path(max_length=40, description="as the project names it: `github`, `google`, …")]
     Text = Annotated[str | None, Query(max_length=2048)]
 
-    @router.get("/oauth/{provider}/authorize", status_code=303, responses=refusals(400, 422, 429, 503))
+    @router.get(
+        "/oauth/{provider}/authorize",
+        status_code=303,
+        response_class=RedirectResponse,
+        responses=refusals(400, 422, 429, 503),
+    )
     async def authorize(
         provider: Provider,
         request: Request,
@@ -168,7 +175,9 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
         )
         return response
 
-    @router.get("/oauth/{provider}/callback", status_code=303, responses=refusals(422))
+    @router.get(
+        "/oauth/{provider}/callback", status_code=303, response_class=RedirectResponse, responses=refusals(422, 503)
+    )
     async def callback(provider: Provider, request: Request, code: Text = None, error: Text = None) -> Response:
         """Come back signed in, or with `#error=` and what went wrong."""
         secret = request.cookies.get(name)
