@@ -28,7 +28,7 @@ from limen.features.trusted_issuers.service import TrustedIssuer
 from limen.http.explain import Explainer
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
-from limen.http.installation import include_apart, install_guards
+from limen.http.installation import include_apart, install_guards, settle
 from limen.http.inventory import check_unique
 from limen.http.route_map import Declared, MappedRoute, check_all_decided, route_map
 from limen.http.routing import WELL_KNOWN, LimenRouter
@@ -125,7 +125,7 @@ class Auth(Authorization, Generic[U]):
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator, connections=self.kernel.open_connections)
+        install_guards(app, self.kernel.authenticator)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -198,6 +198,7 @@ class Auth(Authorization, Generic[U]):
         for declared in self._check_routes(app):
             for guard, _ in declared.object_guards:
                 guard.check_rules()
+        settle(app, self.kernel.authenticator)
         async with self:
             yield
 

@@ -39,7 +39,6 @@ from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
-from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
 from limen.kernel import Kernel
 from limen.settings import AuthSettings, known_names, warn_of_unknown_names
@@ -152,10 +151,9 @@ def build_kernel(
             origin=origin,
             stale_after=2 * settings.revocation_poll_seconds,
             keep_up=partial(_keep_up, follower, keys),
-            note_use=last_seen.note,
+            uses=last_seen,
             client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
         ),
-        open_connections=OpenConnections(revocations),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,

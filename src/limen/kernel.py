@@ -36,7 +36,6 @@ from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
-from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
 from limen.settings import AuthSettings
 
@@ -78,7 +77,6 @@ class Kernel:
     login: Login
     limits: Limits
     authenticator: Authenticator
-    open_connections: OpenConnections
     origin: OriginCheck
     cookie: SessionCookie
     roles: Mapping[str, Role]
