@@ -136,7 +136,7 @@ class Newcomers:
 
     async def _add(self, principal: Principal, admission: Admission, address: Address) -> object:
         now = self._clock.now()
-        own = {} if admission.values is None else dict(admission.values(principal.claims))
+        own = _own_columns(principal, admission)
         default = sorted(role.name for role in self._roles.values() if role.default)
         async with self._database.transaction() as connection:
             user_id = await self._users.add(
@@ -180,3 +180,13 @@ class Newcomers:
         # After the insert: it waits for a deletion that is under way, and then this sees what that left.
         if await self._identities.is_departed(connection, principal.issuer, principal.subject):
             raise InvalidCredential("the account of this identity was deleted", issuer=principal.issuer)
+
+
+def _own_columns(principal: Principal, admission: Admission) -> dict[str, object]:
+    if admission.values is None:
+        return {}
+    try:
+        return dict(admission.values(principal.claims))
+    except Exception:
+        _log.exception("the app's own function of the claims failed")
+        raise InvalidCredential("the claims cannot be read by the app's own function") from None

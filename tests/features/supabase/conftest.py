@@ -1,11 +1,13 @@
 """A project that answers by Supabase's own contract, an app whose people sign in there, and their browsers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from starlette.responses import StreamingResponse
 from tests.features.conftest import NewDatabase
 from tests.features.mini_app import Browser, MiniApp, features_of, open_app
 from tests.features.supabase.contract import CheckedSupabase
@@ -30,6 +32,14 @@ def routes(app: FastAPI, auth: Auth[Any]) -> None:
         rights = {"permissions": sorted(principal.permissions), "roles": sorted(principal.roles)}
         proved = {"amr": list(principal.amr), "sid": principal.session_id, "credential": principal.credential}
         return {**said, **rights, **proved, "aal": principal.claims.get("aal")}
+
+    @app.get("/stream")
+    async def stream(_: Annotated[Principal, Depends(auth.current_principal)]) -> StreamingResponse:
+        async def forever() -> AsyncIterator[str]:
+            yield "hello"
+            await asyncio.sleep(3600)
+
+        return StreamingResponse(forever())
 
     @app.get("/items", dependencies=[Depends(auth.require("items:read"))])
     async def items() -> list[str]:

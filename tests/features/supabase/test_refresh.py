@@ -123,6 +123,7 @@ OUTAGES = {
     "wrong key": Said(status=401, body=b'{"message": "Invalid API key"}'),
     "gateway": Said(status=400, body=b'{"error": "<b>no upstream</b>"}'),
     "empty": Said(status=200),
+    "in the way": Said(status=409, body=b'{"code": 409, "error_code": "conflict", "msg": "concurrent"}'),
     "slow": Said(body=b"{}", delay=1.5),
 }
 

@@ -1,5 +1,6 @@
 """People sign up, in and out at Supabase; this app's own cookie carries the session, and no browser sees a token."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -133,6 +134,26 @@ async def test_a_sign_out_ends_the_session_here_and_there(app: SupabaseApp, carr
     assert session not in map(str, app.project._sessions)
     assert (await other.get("/who")).status_code == 200
     assert app.mini.heard(SessionsEnded)[0].session_ids == (session,)
+
+
+async def test_what_stays_open_ends_with_the_session_or_the_account(app: SupabaseApp) -> None:
+    """Supabase's session, and this app's row, are what an open stream stands on."""
+    alice = app.user()
+    for end in ("session", "account"):
+        token = app.project.sign_in(alice).access_token
+        bearer = app.bearer(token)
+        key = app.auth.kernel.users.parse_key((await bearer.get("/me")).json()["id"])
+        opening = asyncio.create_task(bearer.get("/stream"))
+        async with asyncio.timeout(10):
+            while not len(app.auth.kernel.authenticator.connections):
+                await asyncio.sleep(0.01)
+            if end == "session":
+                assert (await bearer.post("/auth/supabase/sign-out")).status_code == 204
+            else:
+                await app.auth[Accounts].set_active(key, False)
+            answer = await opening
+        assert answer.text == "hello"
+        assert len(app.auth.kernel.authenticator.connections) == 0
 
 
 async def test_a_new_sign_in_ends_what_the_browser_held(app: SupabaseApp) -> None:

@@ -116,6 +116,11 @@ async def test_only_what_the_project_wrote_gives_rights(opened: Any, project: Ch
     assert (await app.bearer(project.token(kind, app_metadata="admin")).get("/who")).json()["roles"] == []
 
 
+async def test_a_function_of_the_apps_that_fails_is_no_500(opened: Any, project: CheckedSupabase) -> None:
+    app = await opened(project, permissions=lambda claims: claims["x"])
+    refused(await app.bearer(project.token(app.user())).get("/who"), 401, "invalid_token")
+
+
 async def test_the_rows_rights_count_and_change_at_once(app: SupabaseApp) -> None:
     alice = app.bearer(app.project.token(app.user()))
     assert (await alice.get("/items")).status_code == 200  # a new row has the default role

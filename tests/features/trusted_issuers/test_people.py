@@ -252,8 +252,9 @@ async def test_an_own_model_gets_its_columns_from_the_claims(trusting: Open) -> 
 
 
 async def test_an_own_model_without_its_columns_is_refused_and_never_a_500(trusting: Open) -> None:
-    app = await trusting(user=Person)
-    refused(await app.bearer(**ALICE).get("/me"), 401, "invalid_token")
+    for options in ({}, {"values": lambda claims: {"name": claims["name"]}}, {"values": lambda claims: {"id": 1}}):
+        app = await trusting(user=Person, **options)
+        refused(await app.bearer(**ALICE).get("/me"), 401, "invalid_token")
 
 
 def test_settings_about_rows_need_rows() -> None:

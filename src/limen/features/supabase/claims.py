@@ -1,5 +1,6 @@
 """What Supabase's access tokens say, and whom they prove: the project's keys decide, or its legacy secret."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from limen.core.strict_json import parse_object
 from limen.errors import InvalidCredential
 from limen.features.trusted_issuers.service import IssuerTokens, TrustedIssuer
 from limen.kernel import Kernel
+
+_log = logging.getLogger("limen.supabase")
 
 AUDIENCE = "authenticated"
 ROLE = "authenticated"
@@ -115,7 +118,7 @@ class SupabaseTokens:
 
     def _mapped(self, verified: Principal) -> Principal:
         claims = verified.claims
-        said = Held(roles=frozenset(self._roles(claims)), permissions=frozenset(self._permissions(claims)))
+        said = Held(roles=_said(self._roles, claims), permissions=_said(self._permissions, claims))
         carried = carry(said, self._kernel.roles, scope=None)
         return replace(
             verified,
@@ -147,6 +150,14 @@ def address_of(claims: Claims, *, confirmed: bool) -> Address | None:
     """The address, verified if the project confirms addresses; the token does not say whether it does."""
     email = claims.get("email")
     return Address(email=email, is_verified=confirmed) if is_address(email) else None
+
+
+def _said(names: Names, claims: Claims) -> frozenset[str]:
+    try:
+        return frozenset(name for name in names(claims) if isinstance(name, str))
+    except Exception:
+        _log.exception("a function of the claims failed")
+        raise InvalidCredential("the claims cannot be read by the app's own function") from None
 
 
 def _app_metadata(claims: Claims) -> Mapping[str, object]:

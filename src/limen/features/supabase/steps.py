@@ -21,6 +21,10 @@ DEADLINE_SECONDS = 5.0
 MAX_ANSWER = 256 * 1024
 MAX_REFRESH_TOKEN = 4096
 MAX_RETRY_AFTER = 60
+PASSING = frozenset({408, 409, 425, 429})
+PASSING_CODES = frozenset({"conflict", "request_timeout", "hook_timeout", "hook_timeout_after_retry", "bad_json"})
+"""What GoTrue itself says of a moment, not of a person: another request was in the way, a hook did not answer."""
+
 OTP_TYPES = ("magiclink", "signup")
 """Under which a code from a mail is kept: for those whom GoTrue knows, and for those whom the code makes known."""
 
@@ -179,7 +183,7 @@ def _understood(response: "Response", data: bytes, path: str) -> Mapping[str, ob
     if status in (200, 201, 204):
         return answer
     code = _code(answer)
-    if 400 <= status < 500 and status not in (408, 425, 429) and code is not None:
+    if 400 <= status < 500 and status not in PASSING and code is not None and code not in PASSING_CODES:
         raise Refused(code, reasons=_reasons(answer))
     retry_after = _retry_after(response.headers.get("retry-after", ""))
     raise Unavailable("Supabase answered an error of no one's", retry_after=retry_after, status=status, path=path)
