@@ -7,7 +7,6 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.features.answers import refused
 from tests.features.mini_app import BASE_URL, Browser
 from tests.features.supabase.conftest import SupabaseApp
 
@@ -134,10 +133,12 @@ ATTACKS = [
 ]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-async def test_no_return_path_leaves_the_app(app: SupabaseApp, attack: str) -> None:
-    answer = await app.browser().get(AUTHORIZE, params={"return_to": attack})
-    refused(answer, answer.status_code if answer.status_code in (400, 422) else 0, answer.json()["code"])
+async def test_no_return_path_leaves_the_app(app: SupabaseApp) -> None:
+    browser = app.browser()
+    for attack in ATTACKS:
+        answer = await browser.get(AUTHORIZE, params={"return_to": attack})
+        assert answer.status_code in (400, 422), attack
+        assert "location" not in answer.headers
 
 
 async def test_a_name_that_no_provider_has_is_refused(app: SupabaseApp) -> None:

@@ -36,30 +36,30 @@ async def test_each_way_of_signing_is_verified(opened: Any, clock: FakeClock, al
         assert project.asked["GET /.well-known/jwks.json"] == (algorithm != "HS256")
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"iss": "https://other.supabase.co/auth/v1"},
-        {"iss": None},
-        {"aud": "anon"},
-        {"aud": None},
-        {"role": "anon"},
-        {"role": "service_role"},
-        {"role": None},
-        {"sub": None},
-        {"sub": 7},
-        {"exp": 1},
-        {"exp": None},
-        {"session_id": None},
-        {"session_id": 7},
-        {"session_id": ""},
-        {"nbf": 2**33},
-    ],
-)
-async def test_a_token_that_says_something_else_is_refused(app: SupabaseApp, claims: dict[str, Any]) -> None:
+LIES: list[dict[str, Any]] = [
+    {"iss": "https://other.supabase.co/auth/v1"},
+    {"iss": None},
+    {"aud": "anon"},
+    {"aud": None},
+    {"role": "anon"},
+    {"role": "service_role"},
+    {"role": None},
+    {"sub": None},
+    {"sub": 7},
+    {"exp": 1},
+    {"exp": None},
+    {"session_id": None},
+    {"session_id": 7},
+    {"session_id": ""},
+    {"nbf": 2**33},
+]
+
+
+async def test_a_token_that_says_something_else_is_refused(app: SupabaseApp) -> None:
     alice = app.user()
     assert (await app.bearer(app.project.token(alice)).get("/who")).status_code == 200
-    refused(await app.bearer(app.project.token(alice, **claims)).get("/who"), 401, "invalid_token")
+    for claims in LIES:
+        refused(await app.bearer(app.project.token(alice, **claims)).get("/who"), 401, "invalid_token")
 
 
 async def test_keys_and_secrets_are_never_taken_for_one_another(opened: Any, project: CheckedSupabase) -> None:
