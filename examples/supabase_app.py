@@ -1,7 +1,7 @@
 """An API whose people sign in at Supabase. Settings: LIMEN_SECRET_KEY, LIMEN_SUPABASE_URL, LIMEN_SUPABASE_KEY.
 
-Start it with `limen migrate --app supabase_app:app`, then `uvicorn supabase_app:app --no-proxy-headers`. Browsers sign in by
-`POST /auth/supabase/sign-in` or `/auth/supabase/oauth/github/authorize`; other clients send Supabase's access token.
+Start it with `limen migrate --app supabase_app:app`, then `uvicorn supabase_app:app --no-proxy-headers`. Browsers sign
+in by `POST /auth/supabase/sign-in` or `/auth/supabase/oauth/github/authorize`; others send Supabase's access token.
 """
 
 from typing import Annotated
