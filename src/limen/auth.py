@@ -49,7 +49,7 @@ class Auth(Authorization, Generic[U]):
         engine: the app's own engine; one for `LIMEN_DATABASE_URL` otherwise.
         roles: named bundles of permissions.
         permissions: a sentence for each permission that OpenAPI should explain.
-        features: instead of passwords, tokens, sessions, API keys, services, accounts and roles.
+        features: instead of limen's default ones, which `default_features()` lists.
         settings: instead of the environment and `.env`.
         listeners: hear every event.
         auth_prefix: where the routes of sign-in are.
@@ -125,7 +125,7 @@ class Auth(Authorization, Generic[U]):
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator)
+        install_guards(app, self.kernel.authenticator, causes=self.kernel.causes)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -183,8 +183,9 @@ class Auth(Authorization, Generic[U]):
             await feature.stop()
         await self.kernel.follower.stop()
         await self.kernel.keys.stop()
+        await self.kernel.database.leave()
         if self._owns_engine:
-            await self.kernel.database.dispose()
+            await self.kernel.database.engine.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -230,13 +231,16 @@ def default_features() -> tuple[Feature, ...]:
     """What `Auth()` is made of."""
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
+    from limen.features.limits import Limits
+    from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles())
+    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Limits(), Mail(), Audit())
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

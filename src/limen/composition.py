@@ -37,6 +37,7 @@ from limen.feature import Feature
 from limen.feed.mirror import Mirror
 from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.origin import OriginCheck
@@ -125,6 +126,15 @@ def build_kernel(
         clock=clock,
         remember_for=timedelta(minutes=settings.access_token_expire_minutes),
     )
+    authenticator = Authenticator(
+        revocations=revocations,
+        clock=clock,
+        origin=origin,
+        stale_after=2 * settings.revocation_poll_seconds,
+        keep_up=partial(_keep_up, follower, keys),
+        uses=last_seen,
+        client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+    )
     kernel = Kernel(
         settings=settings,
         clock=clock,
@@ -145,14 +155,13 @@ def build_kernel(
         keys=keys,
         login=Login(tickets=one_time),
         limits=Limits(),
-        authenticator=Authenticator(
-            revocations=revocations,
-            clock=clock,
-            origin=origin,
-            stale_after=2 * settings.revocation_poll_seconds,
-            keep_up=partial(_keep_up, follower, keys),
-            uses=last_seen,
+        authenticator=authenticator,
+        causes=RequestCauses(
+            memo=authenticator.memo,
             client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+            issuer=settings.issuer,
+            clock=clock,
+            events=events,
         ),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),

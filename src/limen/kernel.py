@@ -33,6 +33,7 @@ from limen.db.tables import Tables
 from limen.db.users import UserMixin
 from limen.events import Events
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
@@ -77,6 +78,7 @@ class Kernel:
     login: Login
     limits: Limits
     authenticator: Authenticator
+    causes: RequestCauses
     origin: OriginCheck
     cookie: SessionCookie
     roles: Mapping[str, Role]

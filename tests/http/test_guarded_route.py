@@ -159,7 +159,9 @@ async def test_the_fast_path_is_the_fast_path(mini, monkeypatch):
     await answers(alice, "/principal")
     calls = []
     ask = guards.PrincipalGuard.__call__
-    monkeypatch.setattr(guards.PrincipalGuard, "__call__", lambda *args, **named: calls.append(1) or ask(*args, **named))
+    monkeypatch.setattr(
+        guards.PrincipalGuard, "__call__", lambda *args, **named: calls.append(1) or ask(*args, **named)
+    )
     for prefix, expected in (("/quick", 0), ("/plain", 1)):
         calls.clear()
         assert (await alice.get(f"{prefix}/principal")).status_code == 200

@@ -130,14 +130,14 @@ class Newcomers:
             except ConstraintViolation as violation:
                 _log.warning("no account for people of %s: %s; values= says columns", principal.issuer, violation)
                 raise InvalidCredential("the app's own columns refuse the new account") from None
-            await self._events.publish(Registered(at=self._clock.now(), subject=str(user_id)))
+            registered = Registered(at=self._clock.now(), subject=str(user_id), roles=self._default_roles())
+            await self._events.publish(registered)
             return await self._find(principal)
         raise InvalidCredential("the app's own columns refuse the new account: a value is taken")
 
     async def _add(self, principal: Principal, admission: Admission, address: Address) -> object:
         now = self._clock.now()
         own = _own_columns(principal, admission)
-        default = sorted(role.name for role in self._roles.values() if role.default)
         async with self._database.transaction() as connection:
             user_id = await self._users.add(
                 connection,
@@ -147,8 +147,11 @@ class Newcomers:
                 values={**own, "is_verified": address.is_verified},
             )
             await self._link_within(connection, user_id, principal, admission)
-            await self._rights.grant(connection, user_id, roles=default)
+            await self._rights.grant(connection, user_id, roles=self._default_roles())
         return user_id
+
+    def _default_roles(self) -> tuple[str, ...]:
+        return tuple(sorted(role.name for role in self._roles.values() if role.default))
 
     async def _link(self, principal: Principal, admission: Admission, said: Address) -> _Row | None:
         """Take somebody for the account whose address both sides verified, if there is one."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
+    from limen.features.limits import Limits
+    from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ApiKeys",
+    "Audit",
+    "Limits",
+    "Mail",
     "Passwords",
     "Roles",
     "Services",
@@ -32,6 +38,9 @@ __all__ = [
 _FOLDERS = {
     "Accounts": "accounts",
     "ApiKeys": "api_keys",
+    "Mail": "mail",
+    "Audit": "audit",
+    "Limits": "limits",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",

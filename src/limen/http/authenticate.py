@@ -1,6 +1,7 @@
 """THE hot path: a request becomes a principal, once, without I/O in steady state."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -138,7 +139,7 @@ class Authenticator:
                 return None
             if presented.carrier in AMBIENT:
                 self._origin.check_cookie_use(connection)
-            principal = await self.prove(presented)
+            principal = await self.prove(replace(presented, client=self._client_of(connection)))
             if principal.conditions:
                 self._check_conditions(principal, connection)
         except AuthError as error:

@@ -12,9 +12,14 @@ def cookie_name(*, secure: bool) -> str:
     return "__Host-limen" if secure else "limen"
 
 
+def device_cookie_name(session_cookie_name: str) -> str:
+    """Beside the session's: it outlives the session and lets nobody in."""
+    return f"{session_cookie_name}-device"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCookie:
-    """Writes the one cookie: out of reach of scripts, not sent along by foreign pages' posts.
+    """Writes the cookies: out of reach of scripts, not sent along by foreign pages' posts.
 
     Attributes:
         secure: whether browsers reach the app by https, whatever the hop behind the proxy speaks.
@@ -24,8 +29,20 @@ class SessionCookie:
 
     def set(self, response: Response, cookie: Cookie) -> None:
         """Hand the session to the browser."""
+        self._set(response, cookie_name(secure=self.secure), cookie)
+
+    def set_device(self, response: Response, cookie: Cookie) -> None:
+        """Hand it what it is known by from now on."""
+        self._set(response, device_cookie_name(cookie_name(secure=self.secure)), cookie)
+
+    def clear(self, response: Response) -> None:
+        """Take it back."""
+        name = cookie_name(secure=self.secure)
+        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def _set(self, response: Response, name: str, cookie: Cookie) -> None:
         response.set_cookie(
-            cookie_name(secure=self.secure),
+            name,
             cookie.value,
             max_age=cookie.max_age,
             path="/",
@@ -33,8 +50,3 @@ class SessionCookie:
             httponly=True,
             samesite="lax",
         )
-
-    def clear(self, response: Response) -> None:
-        """Take it back."""
-        name = cookie_name(secure=self.secure)
-        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")

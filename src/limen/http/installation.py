@@ -5,6 +5,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from limen.errors import AuthError
 from limen.http.authenticate import Authenticator
+from limen.http.cause import NameCauses, RequestCauses
 from limen.http.guarded_route import GuardedRoute, is_checked_at_the_route
 from limen.http.guards import Guard
 from limen.http.open_connections import WatchOpenConnections
@@ -13,11 +14,13 @@ from limen.http.responses import answer
 from limen.http.routing import LimenRouter
 
 
-def install_guards(app: FastAPI, authenticator: Authenticator) -> None:
+def install_guards(app: FastAPI, authenticator: Authenticator, *, causes: RequestCauses | None = None) -> None:
     """Let the app's routes be guarded and described, refusals be answered, and open connections end in time."""
     if app.router.route_class is APIRoute:  # an app's own class keeps its place; its guards are checked FastAPI's way
         app.router.route_class = GuardedRoute
     app.add_middleware(WatchOpenConnections, connections=authenticator.connections)
+    if causes is not None:
+        app.add_middleware(NameCauses, causes=causes)
     app.add_exception_handler(AuthError, answer)
     describe_guards(app, authenticator.schemes)
     authenticator.is_installed = True

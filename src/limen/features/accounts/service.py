@@ -45,17 +45,22 @@ class AccountService:
             Unprocessable: the e-mail address or username is not of the form.
             WeakPassword: the password is refused.
             EmailTaken, UsernameTaken: another account has it.
+            TooManyRequests: too many were made from this address, or tried with this one.
+            ChallengeRequired: nearly too many, and the client must show that a person sits there.
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
         context = self.passwords.context(address.typed, name.typed if name else "")
         self.passwords.rules.check(password, context=context)
+        await self.kernel.limits.take("register", client=client, account=address.canonical)
         digest = await self.passwords.hasher.hash(password)
         own = {**(values or {}), "is_verified": is_verified}
         granted = self._default_roles() if roles is None else tuple(roles)
         user_id = await self._add(address, name, digest, granted, own)
         account = await self.get(user_id)
-        await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=account.subject, client=client))
+        now = self.kernel.clock.now()
+        registered = Registered(at=now, subject=account.subject, client=client, roles=tuple(sorted(granted)))
+        await self.kernel.events.publish(registered)
         return account
 
     async def get(self, user_id: object) -> Account:
@@ -188,15 +193,19 @@ class AccountService:
             NotFound: there is none.
             LastAdmin: nobody active would hold `*` any more.
         """
+        account = await self.get(user_id)
+        email = None if account.held.is_service else account.email
+        now = self.kernel.clock.now()
+        deleted = AccountDeleted(at=now, subject=account.subject, client=client, email=email)
         async with self.kernel.database.transaction() as connection:
             async with self.kernel.administrators.keep_one(connection, user_id):
                 entry = await self.kernel.users.remove(connection, user_id)
             if entry is None:
                 raise NotFound("no such user", user=user_id)
+            await self.kernel.events.record(connection, deleted)
             await self.kernel.revocation_log.append(connection, [entry])
         self.kernel.revocation_log.apply([entry])
-        now = self.kernel.clock.now()
-        await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
+        await self.kernel.events.publish(deleted)
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
@@ -206,13 +215,17 @@ class AccountService:
             LastAdmin: nobody active would hold `*` any more.
         """
         kernel = self.kernel
+        changed = AccountUpdated(
+            at=kernel.clock.now(), subject=str(user_id), client=client, fields=("is_active",), is_active=active
+        )
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, user_id):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
+            await kernel.events.record(connection, changed)
             ended = () if active else await self._shut_out(connection, user_id)
         kernel.revocation_log.apply(ended)
-        await self._report_change(user_id, ("is_active",), client)
+        await kernel.events.publish(changed)
         return await self.get(user_id)
 
     async def sign_out(self, user_id: object, *, client: Client = NOWHERE) -> tuple[str, ...]:

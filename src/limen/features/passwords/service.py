@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import canonical_identifier
+from limen.core.limits import by_id
 from limen.core.login import Completed, Pending, Proof
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
@@ -40,10 +41,14 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: whatever was wrong.
+            TooManyRequests: too many tries failed on this account or from this address; nothing was looked at.
+            ChallengeRequired: nearly too many, and the client must show that a person sits there.
             Unavailable: too many passwords wait, or the database is down.
         """
-        keyed = await self.store.find(canonical_identifier(identifier) or _NOBODY)
-        reason = await self._refusal(keyed, password)
+        canonical = canonical_identifier(identifier)
+        keyed = await self.store.find(canonical or _NOBODY)
+        account = by_id(keyed.account.subject) if keyed else canonical or identifier.strip().casefold()
+        reason = await self._try(keyed, password, account=account, client=client)
         if keyed is None or reason:
             await self._report(identifier, keyed, reason, client)
             raise IncorrectLogin(reason)
@@ -62,6 +67,7 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: whatever was wrong.
+            TooManyRequests, ChallengeRequired: as in `verify`.
             InvalidScope: the scope is malformed.
             InvalidRequest: nothing here delivers that way.
         """
@@ -76,10 +82,11 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: `current` is wrong.
+            TooManyRequests: too many tries failed, here and at sign-in together.
             WeakPassword: `new` is refused.
         """
         keyed = await self.store.find_of(user_id)
-        reason = await self._refusal(keyed, current)
+        reason = await self._try(keyed, current, account=by_id(str(user_id)), client=client)
         if keyed is None or keyed.digest is None or reason:
             raise IncorrectLogin(reason, user=user_id)
         self.rules.check(new, context=self.context_of(keyed.account), field="new_password")
@@ -119,6 +126,14 @@ class PasswordService:
         """The same from names; the site's own among them."""
         return (*names, (urlsplit(self.kernel.settings.base_url).hostname or "").removeprefix("www."))
 
+    async def _try(self, keyed: Keyed | None, password: str, *, account: str, client: Client) -> str:
+        """The same, counted before the work: sign-in and whatever else asks for the password share one budget."""
+        async with await self.kernel.limits.take("login", client=client, account=account) as attempt:
+            reason = await self._refusal(keyed, password)
+            if not reason:
+                await attempt.give_back()
+        return reason
+
     async def _refusal(self, keyed: Keyed | None, password: str) -> str:
         """Why this password proves nobody, after the same work in every case; empty when it proves."""
         digest = keyed.digest if keyed else None
@@ -135,15 +150,16 @@ class PasswordService:
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
         kernel = self.kernel
+        changed = PasswordChanged(at=kernel.clock.now(), subject=str(user_id), client=client)
         async with kernel.database.transaction() as connection:
             await write(connection)
+            await kernel.events.record(connection, changed)
             ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
         kernel.revocation_log.apply(ended)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
-        ids = tuple(entry.target for entry in ended)
+        await kernel.events.publish(changed)
+        ids, at = tuple(entry.target for entry in ended), changed.at
         await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
+            SessionsEnded(at=at, subject=changed.subject, client=client, session_ids=ids, reason="password_changed")
         )
 
     async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:

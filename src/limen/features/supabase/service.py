@@ -108,12 +108,12 @@ class SupabaseService:
             IncorrectLogin: whatever was wrong.
             TooManyRequests, Unavailable: not now.
         """
-        attempt = await self.kernel.limits.take("login", client=client, account=_account(email))
-        try:
-            tokens = await self.gotrue.sign_in(email, password)
-        except Refused as refused:
-            raise await self._incorrect(refused, email, client) from None
-        await attempt.give_back()
+        async with await self.kernel.limits.take("login", client=client, account=_account(email)) as attempt:
+            try:
+                tokens = await self.gotrue.sign_in(email, password)
+            except Refused as refused:
+                raise await self._incorrect(refused, email, client) from None
+            await attempt.give_back()
         return await self._open(tokens, client)
 
     async def send_code(self, email: str, *, client: Client = NOWHERE) -> None:
@@ -135,12 +135,12 @@ class SupabaseService:
             IncorrectLogin: the code is wrong, used or expired.
             TooManyRequests, Unavailable: not now.
         """
-        attempt = await self.kernel.limits.take("login", client=client, account=_account(email))
-        try:
-            tokens = await self.gotrue.verify_code(email, code)
-        except Refused as refused:
-            raise await self._incorrect(refused, email, client) from None
-        await attempt.give_back()
+        async with await self.kernel.limits.take("login", client=client, account=_account(email)) as attempt:
+            try:
+                tokens = await self.gotrue.verify_code(email, code)
+            except Refused as refused:
+                raise await self._incorrect(refused, email, client) from None
+            await attempt.give_back()
         return await self._open(tokens, client)
 
     async def begin(

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 revision = "0009"
-down_revision = "0002"
+down_revision = "0006"
 
 
 def upgrade() -> None:
