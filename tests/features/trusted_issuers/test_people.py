@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
-from sqlalchemy import String, event
+from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.features.answers import refused
 from tests.features.conftest import NewDatabase
@@ -16,6 +16,7 @@ from tests.features.trusted_issuers.key_server import KeyServer
 
 from limen import Accounts, Auth, ConfigurationError, Principal, Role, Roles, TrustedIssuer, UserMixin
 from limen.core.admission import PLACEHOLDER_DOMAIN
+from limen.db.database import Database
 from limen.events import IdentityLinked, Registered
 from limen.features.trusted_issuers import TrustedIssuers
 
@@ -111,19 +112,30 @@ async def test_twenty_first_requests_at_once_make_one_row(trusting: Open) -> Non
     assert len(app.mini.heard(Registered)) == 1
 
 
-async def test_in_steady_state_the_row_costs_one_read_and_a_principal_none(trusting: Open) -> None:
+async def test_in_steady_state_the_row_costs_one_read_and_a_principal_none(
+    trusting: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = await trusting()
-    alice = app.bearer(**ALICE)
-    await alice.get("/me")
-    statements: list[str] = []
-    for engine in app.mini.auth.kernel.database.engines:
-        event.listen(engine, "before_cursor_execute", lambda *said: statements.append(said[2]))
-    assert (await alice.get("/me")).status_code == 200
-    reads = [text for text in statements if text.startswith("SELECT limen_users")]
-    assert len(reads) == 1
-    statements.clear()
-    assert (await alice.get("/who")).status_code == 200
-    assert not [text for text in statements if "limen_users" in text or "limen_identities" in text]
+    alice, own = app.bearer(**ALICE), await app.mini.signed_in("own@example.com")
+    asked: list[str] = []
+    for name in ("read", "write", "run_hot"):
+        run = getattr(Database, name)
+
+        def counted(self: Database, statement: Any, *values: Any, run: Any = run) -> Any:
+            asked.append(str(getattr(statement, "statement", statement)))
+            return run(self, statement, *values)
+
+        monkeypatch.setattr(Database, name, counted)
+    costs = {}
+    for browser in (own, alice):
+        for path in ("/me", "/who"):
+            await browser.get(path)
+            asked.clear()
+            assert (await browser.get(path)).status_code == 200
+            costs[browser, path] = [text for text in asked if "limen_users" in text or "limen_identities" in text]
+    assert costs[alice, "/me"] == costs[own, "/me"] != []
+    assert costs[alice, "/who"] == costs[own, "/who"] == []
+    assert not [text for text in costs[alice, "/me"] if "limen_identities" in text]
 
 
 async def test_a_disabled_row_ends_access_at_every_guard(trusting: Open) -> None:
