@@ -227,10 +227,10 @@ class Auth(Authorization, Generic[U]):
             _log.log(level, "%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
-        if principal.issuer != self.settings.issuer:  # its `sub` is somebody else's name for somebody else
-            return None
+        is_own = principal.issuer == self.settings.issuer
+        subject = principal.subject if is_own else principal.account  # its `sub` is somebody else's name for somebody
         users = cast("UserStore[U]", self.kernel.users)
-        return await users.load(principal.subject)
+        return None if subject is None else await users.load(subject)
 
 
 def default_features() -> tuple[Feature, ...]:

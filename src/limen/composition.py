@@ -23,6 +23,7 @@ from limen.db.follower import Follower
 from limen.db.identities import IdentityStore
 from limen.db.key_sources import given_keys, stored_keys
 from limen.db.last_seen import LastSeen
+from limen.db.newcomers import Newcomers
 from limen.db.notifications import can_notify, listen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
@@ -93,7 +94,7 @@ def build_kernel(
         clock=clock,
         token_life=lifetimes.credential,
     )
-    last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes)
+    last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes, issuer=settings.issuer)
     origin = OriginCheck(settings.base_url, trusted_origins=settings.trusted_origins)
     follower = Follower(
         log,
@@ -112,6 +113,19 @@ def build_kernel(
     client_methods: dict[str, ClientMethod] = {}
     kernel_features = MappingProxyType(found)
     events = Events()
+    users = UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes)
+    identities = IdentityStore(database, tables, clock=clock)
+    newcomers = Newcomers(
+        database,
+        tables,
+        users=users,
+        identities=identities,
+        rights=rights,
+        roles=declared,
+        events=events,
+        clock=clock,
+        remember_for=timedelta(minutes=settings.access_token_expire_minutes),
+    )
     authenticator = Authenticator(
         revocations=revocations,
         clock=clock,
@@ -134,12 +148,13 @@ def build_kernel(
         events=events,
         database=database,
         tables=tables,
-        users=UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes),
+        users=users,
         rights=rights,
         administrators=Administrators(tables, declared.values()),
         sessions=sessions,
         one_time=one_time,
-        identities=IdentityStore(database, tables, clock=clock),
+        identities=identities,
+        newcomers=newcomers,
         revocations=revocations,
         revocation_log=log,
         last_seen=last_seen,

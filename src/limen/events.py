@@ -232,6 +232,13 @@ class ClientTokenIssued(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityLinked(Event):
+    """Somebody's account elsewhere is the user `subject`'s from now on."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRevoked(Event):
     """An access token that belongs to no session was taken back."""
 
@@ -266,13 +273,6 @@ class RequestRefused(Event):
     needed: str = ""
     route: str = ""
     target: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityLinked(Event):
-    """Somebody's account elsewhere is the user `subject`'s from now on."""
-
-    provider: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from limen.db.migrate import VERSION_TABLE, current_revision, migrate, needs_mig
 from limen.db.tables import Tables
 from limen.db.users import User, UserMixin
 from limen.errors import ConfigurationError
-from limen.features import OAuthLogin
+from limen.features import OAuthLogin, Supabase
 from limen.settings import AuthSettings
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ OWN_MODELS = pytest.mark.parametrize("model", [Member, Customer, Person], ids=la
 def tables_of(model: type[UserMixin]) -> Tables:
     """The tables of an `Auth` with this model; every feature's are in its metadata then."""
     settings = AuthSettings(secret_key=SECRET, database_url="sqlite://")
-    features = [*default_features(), OAuthLogin(providers=[])]
+    features = (*default_features(), OAuthLogin(providers=[]), Supabase("https://project.supabase.co"))
     return Auth(user=model, settings=settings, features=features).kernel.tables
 
 

@@ -40,6 +40,7 @@ class Tables:
     one_time_secrets: Table
     signing_keys: Table
     identities: Table
+    departed: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table of the kernel, the user's first."""
@@ -66,6 +67,7 @@ def derive_tables(user: type[UserMixin]) -> Tables:
         one_time_secrets=define(metadata, "limen_one_time_secrets", _one_time_columns),
         signing_keys=define(metadata, "limen_signing_keys", _signing_key_columns),
         identities=define(metadata, "limen_identities", lambda: _identity_columns(key)),
+        departed=define(metadata, "limen_departed", _departed_columns),
     )
 
 
@@ -167,4 +169,11 @@ def _identity_columns(key: Column[object]) -> list[Column[object] | Index]:
         Column("created_at", Timestamp, nullable=False),
         Column("last_used_at", Timestamp, nullable=False),
         Index("ux_limen_identities_issuer_subject", "issuer", "subject", unique=True),
+    ]
+
+
+def _departed_columns() -> list[Column[object] | Index]:
+    return [
+        Column("digest", LargeBinary(32), primary_key=True),
+        Column("departed_at", Timestamp, nullable=False),
     ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
+    from limen.features.supabase import Supabase
     from limen.features.tokens import Tokens
     from limen.features.trusted_issuers import TrustedIssuers
 
@@ -31,6 +32,7 @@ __all__ = [
     "Roles",
     "Services",
     "Sessions",
+    "Supabase",
     "Tokens",
     "TrustedIssuers",
 ]
@@ -46,6 +48,7 @@ _FOLDERS = {
     "Roles": "roles",
     "Services": "services",
     "Sessions": "sessions",
+    "Supabase": "supabase",
     "Tokens": "tokens",
     "TrustedIssuers": "trusted_issuers",
 }

@@ -165,7 +165,8 @@ class Authenticator:
             return known
         scheme = self._scheme_of(presented)
         principal = await scheme.verify(presented)
-        if self._revocations.covers(principal) and principal.credential != ACCESS_TOKEN:
+        has_record = principal.credential != ACCESS_TOKEN or principal.account is not None
+        if self._revocations.covers(principal) and has_record:
             principal = await scheme.verify(presented)  # its record may have been read just before the change
         if self._revocations.covers(principal):
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)

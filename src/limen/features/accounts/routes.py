@@ -123,8 +123,8 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
 def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
     kernel = service.kernel
     router = APIRouter(prefix=kernel.users_prefix, tags=["users"], route_class=LimenRoute)
-    Anyone = Annotated[Principal, Depends(kernel.require(authenticated()))]
-    Owner = Annotated[Principal, Depends(kernel.require(OWNER))]
+    Anyone = Annotated[Principal, Depends(kernel.require_account(authenticated()))]
+    Owner = Annotated[Principal, Depends(kernel.require_account(OWNER))]
     Closing = Annotated[Principal, Depends(kernel.require(CLOSING))]
     Out = _with(UserOut, profile)
     if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     async def change_me(body: Change, principal: Owner, request: Request) -> Mapping[str, object]:
         """Change one's own account."""
         values = body.model_dump(exclude_unset=True, exclude={"username"})
-        user_id = kernel.users.parse_key(principal.subject)
+        user_id = kernel.users.parse_key(kernel.account_of(principal))
         account = await service.change(user_id, username=body.username, values=values, client=kernel.client(request))
         return kernel.users.describe(account)
 

@@ -80,7 +80,7 @@ class AccountService:
         Raises:
             InvalidCredential: it is gone; nothing of it is good any more.
         """
-        account = await self.kernel.users.find_by_subject(principal.subject)
+        account = await self.kernel.users.find_by_subject(self.kernel.account_of(principal))
         if account is None:
             raise InvalidCredential("the account of this credential is gone", subject=principal.subject)
         return account

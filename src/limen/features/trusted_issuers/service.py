@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from limen.core.admission import Admission, Links, Rights, Users, verified_address
 from limen.core.claims import principal_of
 from limen.core.clock import Clock
 from limen.core.discovery import check_issuer, check_url, keys_url, lifetime, metadata_urls
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("limen.trusted_issuers")
 
 METADATA_SECONDS = 3600.0
+MAX_PROVIDER = 64
 
 Claims = Mapping[str, object]
 ClaimRule = str | Callable[[Claims], Iterable[str]]
@@ -40,6 +43,14 @@ class TrustedIssuer:
         jwks_url: where the keys are, instead of what the metadata says; the only way to another origin.
         permissions: the claim that holds them, as text or list, or a function of the claims; None for none.
         roles: the same for roles.
+        audience_claim: where the audience stands, for issuers that write no `aud` (Cognito: `client_id`).
+        requires: other claims, and the one text that each must be (Cognito: `token_use` is `access`).
+        untyped: claims to which this issuer gives a form of its own (Supabase's `amr` is a list of objects).
+        users: `make` a row for each subject at first sight, or give one only to those who are `known`: linked by
+            `auth[TrustedIssuers].link(…)`; None for no rows, so that only principals come in.
+        rights: what counts for somebody with a row: what the `token` says, what the `account` holds here, or `both`.
+        links: `verified` takes somebody for the account whose address is theirs, if both sides verified it; or `never`.
+        values: the app's own columns of a new row, from the verified claims.
 
     Raises:
         ConfigurationError: an issuer or URL that cannot be fetched from, or an algorithm without public keys.
@@ -53,6 +64,13 @@ class TrustedIssuer:
     jwks_url: str | None = None
     permissions: ClaimRule | None = "scope"
     roles: ClaimRule | None = "roles"
+    audience_claim: str = "aud"
+    requires: Mapping[str, str] = field(default_factory=dict, hash=False)
+    untyped: frozenset[str] = frozenset()
+    users: Users | None = None
+    rights: Rights = "token"
+    links: Links = "never"
+    values: Callable[[Claims], Mapping[str, object]] | None = None
 
     def __post_init__(self) -> None:
         check_issuer(self.issuer)
@@ -64,16 +82,44 @@ class TrustedIssuer:
                 f"TrustedIssuer(algorithms={self.algorithms!r}): give a list of ES256, EdDSA and RS256; a token of "
                 "another issuer is never verified with a shared secret"
             )
+        if self.users not in (None, "make", "known") or self.rights not in ("token", "account", "both"):
+            raise ConfigurationError("TrustedIssuer(…): users is make or known, rights are token, account or both")
+        if self.users is None and (self.rights, self.links, self.values) != ("token", "never", None):
+            raise ConfigurationError(
+                'TrustedIssuer(rights=…, links=…, values=…): without users="make" there are no rows'
+            )
 
     @property
     def keys_from(self) -> str:
         """The URL on whose word the keys are believed."""
         return self.jwks_url or self.issuer
 
+    @property
+    def admission(self) -> Admission | None:
+        """How its people get a row here, if they do."""
+        if self.users is None:
+            return None
+        return Admission(
+            provider=(urlsplit(self.issuer).hostname or self.issuer)[:MAX_PROVIDER],
+            users=self.users,
+            rights=self.rights,
+            links=self.links,
+            address=verified_address,
+            values=self.values,
+        )
+
     def expected(self, *, leeway: int) -> Expected:
         """What its tokens must say."""
         audience = self.issuer if self.audience is None else self.audience
-        return Expected(issuer=self.issuer, audience=audience, typ=self.typ, leeway=leeway)
+        return Expected(
+            issuer=self.issuer,
+            audience=audience,
+            typ=self.typ,
+            leeway=leeway,
+            audience_claim=self.audience_claim,
+            requires=tuple(self.requires.items()),
+            untyped=self.untyped,
+        )
 
 
 class IssuerTokens:
@@ -81,6 +127,7 @@ class IssuerTokens:
 
     def __init__(self, trusted: TrustedIssuer, *, clock: Clock, leeway: int) -> None:
         self.issuer = trusted.issuer
+        self.admission = trusted.admission
         self.keys = PublishedKeys(IssuerDocuments(trusted, clock=clock), clock=clock)
         self._trusted = trusted
         self._expected = trusted.expected(leeway=leeway)
