@@ -141,6 +141,13 @@ class InvalidToken(AuthError):
     detail = "The token is invalid, used or expired."
 
 
+class AnotherBrowser(AuthError):
+    """A link to sign in was opened in another browser than the one that asked for it; it is still good there."""
+
+    code = "another_browser"
+    detail = "Open the link in the browser in which you asked for it, or type the code of the mail there."
+
+
 class Forbidden(AuthError):
     """Authenticated, and not allowed."""
 

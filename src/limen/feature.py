@@ -1,16 +1,18 @@
 """A feature: one capability, one folder. It says what it adds through these seams, all of them optional."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastapi import APIRouter
 from pydantic_settings import BaseSettings
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant, Issuer, Step
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.events import Listener
 from limen.http.scheme import Scheme
@@ -94,6 +96,21 @@ class Feature:
     def cli(self) -> "Typer | None":
         """Its group of commands."""
         return None
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:  # noqa: ARG002 - the seam's shape
+        """What it holds of a person, for that person to take along; never a secret, nor what proves one."""
+        return {}
+
+    async def disown(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - the seam's shape
+        user_id: object,  # noqa: ARG002
+    ) -> Sequence[Revocation]:
+        """Take back the ways in that an account has, because they may be a stranger's; in a caller's transaction.
+
+        The caller applies the revocations after its commit.
+        """
+        return ()
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""

@@ -18,6 +18,7 @@ from limen.core.roles import Role
 from limen.core.rules import issued_by
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.addresses import AddressStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
@@ -67,6 +68,7 @@ class Kernel:
     sessions: SessionStore
     one_time: OneTimeSecrets
     identities: IdentityStore
+    addresses: AddressStore
     revocations: Revocations
     revocation_log: RevocationLog
     last_seen: LastSeen

@@ -1,8 +1,21 @@
-"""The body that several features answer with: a user as its owner and administrators see it."""
+"""The bodies that several features answer with: a user, a sign-in, and "a mail, perhaps"."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel
+
+CODE = r"^[0-9]{6}$"
+"""A code from a mail, as people type it."""
+
+MAX_ONE_TIME_TOKEN = 256
+"""Characters of a token from a mail, with room; what is longer is none."""
+
+
+class Accepted(BaseModel):
+    """One answer, whether there is such an account or not."""
+
+    detail: str = "If this can be done, a mail is on its way."
 
 
 class UserOut(BaseModel):
@@ -16,3 +29,17 @@ class UserOut(BaseModel):
     roles: list[str]
     permissions: list[str]
     created_at: datetime
+
+
+class SignInOut(BaseModel):
+    """A finished sign-in, or the step that it waits for."""
+
+    status: Literal["complete", "pending"]
+    access_token: str | None = None
+    refresh_token: str | None = None
+    token_type: str | None = None
+    expires_in: int | None = None
+    scope: str | None = None
+    user: dict[str, object] | None = None
+    step: str | None = None
+    ticket: str | None = None

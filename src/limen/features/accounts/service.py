@@ -1,28 +1,100 @@
-"""Decides about accounts: who may be made, what may change, what ends with them."""
+"""Decides about accounts: who may be made, what may change, what ends with them, and what of them may be taken along."""
 
-from collections.abc import Iterable, Mapping
-from typing import NoReturn
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity, canonical_identifier, email_identity, username_identity
 from limen.core.principal import Principal
+from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
 from limen.core.revocations import Revocation
 from limen.core.rights import carry
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
-from limen.errors import Conflict, EmailTaken, IncorrectLogin, InvalidCredential, NotFound, Unprocessable, UsernameTaken
-from limen.events import AccountDeleted, AccountUpdated, Registered, SessionsEnded
+from limen.db.identities import Identity as ExternalIdentity
+from limen.db.sessions import Session
+from limen.errors import (
+    AuthError,
+    Conflict,
+    EmailTaken,
+    IncorrectLogin,
+    InvalidCredential,
+    InvalidToken,
+    NotFound,
+    Unprocessable,
+    UsernameTaken,
+)
+from limen.events import (
+    AccountDeleted,
+    AccountDeletionScheduled,
+    AccountDisowned,
+    AccountExported,
+    AccountRestored,
+    AccountUpdated,
+    Registered,
+    RegisteredAgain,
+    SessionsEnded,
+)
+from limen.feature import Feature
+from limen.features.accounts.store import DeletionStore
+from limen.features.mail.service import Letter, MailService
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
 
+_log = logging.getLogger("limen.accounts")
+
+MAX_REMOVALS = 100
+"""Accounts that one look at the due deletions removes; the next look follows."""
+
+
+class Greeter(Protocol):
+    """Lets new accounts prove their address; the feature `email_verification` does.
+
+    Attributes:
+        is_required: whether nobody signs in before, and so nobody is told at registration whether an account exists.
+    """
+
+    @property
+    def is_required(self) -> bool: ...
+
+    async def greet(
+        self, connection: AsyncConnection, user_id: object, *, email: Identity, username: Identity | None
+    ) -> None:
+        """Ask the owner of the address to prove it, inside the transaction that makes the account."""
+        ...
+
+    async def remind(self, connection: AsyncConnection, *, email: str) -> None:
+        """Tell the owner of the address that they have an account, with as much work as `greet` and the account."""
+        ...
+
 
 class AccountService:
-    """Registers, finds, changes and removes accounts."""
+    """Registers, finds, changes, exports and removes accounts.
+
+    Attributes:
+        features: every feature of this `Auth`; each may hold something of a person.
+        grace: how long a closed account waits for its deletion; none at all if zero.
+        restore_page: the path of the page that a link to restore one leads to.
+        mail: tells owners; None without the feature.
+        greeter: mails new accounts; None where addresses are taken as they come.
+    """
 
     kernel: Kernel
     passwords: PasswordService
+    deletions: DeletionStore
+    features: Sequence[Feature]
+    grace: timedelta
+    restore_page: str
+    mail: MailService | None
+    greeter: Greeter | None = None
+
+    def greet_by(self, greeter: Greeter) -> None:
+        """Let this one ask new accounts to prove their address; done once, when features are bound."""
+        self.greeter = greeter
 
     async def register(
         self,
@@ -35,7 +107,7 @@ class AccountService:
         values: Mapping[str, object] | None = None,
         client: Client = NOWHERE,
     ) -> Account:
-        """Make an account with a password.
+        """Make an account with a password; where addresses are to be proved, its owner gets a mail.
 
         Args:
             roles: instead of the default ones; for operators, never from a request's body.
@@ -45,18 +117,81 @@ class AccountService:
             Unprocessable: the e-mail address or username is not of the form.
             WeakPassword: the password is refused.
             EmailTaken, UsernameTaken: another account has it.
+            TooManyRequests: a limit is used up.
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
-        context = self.passwords.context(address.typed, name.typed if name else "")
-        self.passwords.rules.check(password, context=context)
-        digest = await self.passwords.hasher.hash(password)
+        digest = await self._digest_of(password, address, name, client)
         own = {**(values or {}), "is_verified": is_verified}
         granted = self._default_roles() if roles is None else tuple(roles)
-        user_id = await self._add(address, name, digest, granted, own)
+        try:
+            async with self.kernel.database.transaction() as connection:
+                user_id = await self._add(connection, address, name, digest, granted, own)
+                if self.greeter is not None and not is_verified:
+                    await self.greeter.greet(connection, user_id, email=address, username=name)
+        except UniqueViolation as violation:
+            _refuse_taken(violation)
+        self._wake()
         account = await self.get(user_id)
         await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=account.subject, client=client))
         return account
+
+    async def sign_up(
+        self,
+        *,
+        email: str,
+        password: str,
+        username: str | None = None,
+        values: Mapping[str, object] | None = None,
+        client: Client = NOWHERE,
+    ) -> None:
+        """Make an account unless the address has one: only its owner learns which, by mail (ASVS 6.3.8).
+
+        The username is the account's when the address is proved, if it is free then: a name that an unproved account
+        could hold would tell others whether there is that account.
+
+        Raises:
+            Unprocessable: the e-mail address or username is not of the form.
+            WeakPassword: the password is refused.
+            TooManyRequests: a limit is used up.
+        """
+        if self.greeter is None:
+            raise RuntimeError("sign_up needs the feature email_verification: use register")
+        address = email_identity(email)
+        name = None if username is None else username_identity(username)
+        digest = await self._digest_of(password, address, name, client)
+        own = {**(values or {}), "is_verified": False}
+        known, user_id = await self.kernel.users.find_by_identifier(address.canonical), None
+        if known is None:
+            user_id = await self._add_and_greet(self.greeter, address, name, digest, own)
+        if user_id is None:
+            to = known.email if known else address.typed
+            async with self.kernel.database.transaction() as connection:
+                await self.greeter.remind(connection, email=to)
+        self._wake()
+        now = self.kernel.clock.now()
+        if user_id is not None:
+            await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client))
+        else:
+            subject = known.subject if known else None
+            await self.kernel.events.publish(RegisteredAgain(at=now, subject=subject, client=client))
+
+    async def register_proved(self, *, email: str, client: Client = NOWHERE) -> Account:
+        """Make an account without a password for somebody who has proved this address in another way.
+
+        Raises:
+            Unprocessable: the e-mail address is not of the form.
+            EmailTaken: another account has it.
+        """
+        address = email_identity(email)
+        try:
+            async with self.kernel.database.transaction() as connection:
+                proved = {"is_verified": True}
+                user_id = await self._add(connection, address, None, None, self._default_roles(), proved)
+        except UniqueViolation as violation:
+            _refuse_taken(violation)
+        await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=str(user_id), client=client))
+        return await self.get(user_id)
 
     async def get(self, user_id: object) -> Account:
         """The account with this key.
@@ -170,16 +305,119 @@ class AccountService:
         return await self.get(user_id)
 
     async def close(self, principal: Principal, password: str, *, client: Client = NOWHERE) -> None:
-        """Delete the principal's own account after its password was given once more.
+        """Delete the principal's own account after its password was given once more, at once or after the grace.
 
         Raises:
             IncorrectLogin: the password is wrong.
+            LastAdmin: nobody active would hold `*` any more.
         """
         account = await self.get_own(principal)
         proved = await self.passwords.verify(str(account.columns["email"]), password, client=client)
         if proved.id != account.id:
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
-        await self.remove(account.id, client=client)
+        if self.grace:
+            await self.schedule_removal(account, client=client)
+        else:
+            await self.remove(account.id, client=client)
+
+    async def schedule_removal(self, account: Account, *, client: Client = NOWHERE) -> None:
+        """Shut an account now and delete it after the grace; a link in a mail to its owner restores it until then.
+
+        Raises:
+            LastAdmin: nobody active would hold `*` any more.
+        """
+        kernel = self.kernel
+        now = kernel.clock.now()
+        due_at = now + self.grace
+        async with kernel.database.transaction() as connection:
+            async with kernel.administrators.keep_one(connection, account.id):
+                await kernel.users.change_within(connection, account.id, {"is_active": False})
+            ended = await self._shut_out(connection, account.id, reason="account_closed")
+            await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
+            await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
+            secret = await kernel.one_time.issue_within(
+                connection, RESTORE_ACCOUNT, subject=account.subject, payload={}, lifetime=self.grace
+            )
+            await self._post(
+                connection,
+                Letter(
+                    to=account.email,
+                    template="deletion_scheduled",
+                    values={"link": self._link(secret), "due_at": due_at},
+                ),
+            )
+        kernel.revocation_log.apply(ended)
+        self._wake()
+        event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
+        await kernel.events.publish(event)
+
+    async def restore(self, token: str, *, client: Client = NOWHERE) -> Account:
+        """Let an account that waits for its deletion stay, for whoever has the link of the mail.
+
+        Raises:
+            InvalidToken: unknown, used, expired, or an operator has shut the account since.
+        """
+        kernel = self.kernel
+        async with kernel.database.transaction() as connection:
+            waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
+            user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
+            if user_id is None or not await self.restore_within(connection, user_id):
+                raise InvalidToken("no account is restored by this token")
+        event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+        await kernel.events.publish(event)
+        return await self.get(user_id)
+
+    async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
+        if not await self.deletions.cancel_own(connection, user_id):
+            return False
+        return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
+
+    async def remove_due(self) -> None:
+        """Delete the accounts whose grace is over; called now and then by every worker."""
+        for user_id in await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
+            try:
+                await self.remove(user_id)
+            except AuthError as error:  # another worker was faster, or it is the last administrator again
+                _log.info("a closed account was not deleted: %s", error.reason)
+
+    async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
+        """Take back every way into an account, since they may be a stranger's: its owner has only just proved to be one.
+
+        Password, keys and sessions go, in a caller's transaction; it applies the revocations after its commit.
+        """
+        taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
+        ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
+        return (*taken, *ended)
+
+    async def report_disowned(
+        self, user_id: object, taken: Iterable[Revocation], *, reason: str, client: Client = NOWHERE
+    ) -> None:
+        """Let a committed `disown_within` take effect here, and tell who listens."""
+        self.kernel.revocation_log.apply(taken)
+        event = AccountDisowned(at=self.kernel.clock.now(), subject=str(user_id), client=client, reason=reason)
+        await self.kernel.events.publish(event)
+
+    async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
+        """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        account = await self.get(user_id)
+        kernel = self.kernel
+        held = {feature.name: await feature.export_of(user_id) for feature in self.features}
+        found: dict[str, object] = {
+            "exported_at": kernel.clock.now(),
+            "account": kernel.users.describe(account),
+            "sessions": [_exported(session) for session in await kernel.sessions.list_all(user_id)],
+            "identities": [_exported_identity(each) for each in await kernel.identities.list_of(user_id)],
+            "earlier_addresses": [change.email for change in await kernel.addresses.list_of(user_id)],
+            **{name: part for name, part in held.items() if part},
+        }
+        event = AccountExported(at=kernel.clock.now(), subject=account.subject, client=client)
+        await kernel.events.publish(event)
+        return found
 
     async def remove(self, user_id: object, *, client: Client = NOWHERE) -> None:
         """Delete an account, its sessions and whatever hangs on it; every credential of it is refused from now on.
@@ -188,13 +426,18 @@ class AccountService:
             NotFound: there is none.
             LastAdmin: nobody active would hold `*` any more.
         """
+        account = await self.get(user_id)
         async with self.kernel.database.transaction() as connection:
             async with self.kernel.administrators.keep_one(connection, user_id):
                 entry = await self.kernel.users.remove(connection, user_id)
             if entry is None:
                 raise NotFound("no such user", user=user_id)
+            await self.kernel.one_time.void_all_within(connection, str(user_id))
             await self.kernel.revocation_log.append(connection, [entry])
+            if not account.held.is_service:
+                await self._post(connection, Letter(to=account.email, template="account_deleted", values={}))
         self.kernel.revocation_log.apply([entry])
+        self._wake()
         now = self.kernel.clock.now()
         await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
 
@@ -210,10 +453,26 @@ class AccountService:
             async with kernel.administrators.keep_one(connection, user_id):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
-            ended = () if active else await self._shut_out(connection, user_id)
+            ended = () if active else await self._shut_out(connection, user_id, reason="user_disabled")
+            await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
         await self._report_change(user_id, ("is_active",), client)
         return await self.get(user_id)
+
+    async def set_verified(self, user_id: object, verified: bool, *, client: Client = NOWHERE) -> Account:
+        """Vouch for an account's address, or no longer: its sessions end where nobody signs in with an unproved one.
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        account = await self.change(user_id, values={"is_verified": verified}, client=client)
+        if not verified and self.greeter is not None and self.greeter.is_required:
+            ended = await self.kernel.sessions.end_all(user_id, reason="email_unverified")
+            now, reason = self.kernel.clock.now(), "email_unverified"
+            await self.kernel.events.publish(
+                SessionsEnded(at=now, subject=account.subject, client=client, session_ids=ended, reason=reason)
+            )
+        return account
 
     async def sign_out(self, user_id: object, *, client: Client = NOWHERE) -> tuple[str, ...]:
         """End every session of an account, on whatever device; the ids of those that were live.
@@ -229,35 +488,66 @@ class AccountService:
             await self.kernel.events.publish(event)
         return ended
 
-    async def _shut_out(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
+    async def _shut_out(
+        self, connection: AsyncConnection, user_id: object, *, reason: str
+    ) -> tuple[Revocation, ...]:
         kernel = self.kernel
         epoch = await kernel.rights.count(connection, user_id)
         if epoch is None:
             raise NotFound("no such user", user=user_id)
         entry = kernel.users.lockout(user_id, epoch=epoch)
         await kernel.revocation_log.append(connection, [entry])
-        sessions = await kernel.sessions.end_all_within(connection, user_id, reason="user_disabled")
+        sessions = await kernel.sessions.end_all_within(connection, user_id, reason=reason)
         return (*sessions, entry)
+
+    async def _digest_of(self, password: str, email: Identity, username: Identity | None, client: Client) -> str:
+        await self.kernel.limits.take("register", client=client, account=email.canonical)
+        context = self.passwords.context(email.typed, username.typed if username else "")
+        self.passwords.rules.check(password, context=context)
+        return await self.passwords.hasher.hash(password)
 
     async def _add(
         self,
+        connection: AsyncConnection,
         email: Identity,
         username: Identity | None,
-        digest: str,
+        digest: str | None,
         roles: Iterable[str],
         values: Mapping[str, object],
     ) -> object:
         kernel = self.kernel
-        try:
-            async with kernel.database.transaction() as connection:
-                user_id = await kernel.users.add(
-                    connection, email=email, username=username, created_at=kernel.clock.now(), values=values
-                )
-                await self.passwords.add(connection, user_id, digest)
-                await kernel.rights.grant(connection, user_id, roles=roles)
-        except UniqueViolation as violation:
-            _refuse_taken(violation)
+        user_id = await kernel.users.add(
+            connection, email=email, username=username, created_at=kernel.clock.now(), values=values
+        )
+        if digest is not None:
+            await self.passwords.add(connection, user_id, digest)
+        await kernel.rights.grant(connection, user_id, roles=roles)
         return user_id
+
+    async def _add_and_greet(
+        self, greeter: Greeter, email: Identity, username: Identity | None, digest: str, values: Mapping[str, object]
+    ) -> object | None:
+        """The key of the new account, or None if somebody was faster or the address is kept for who had it."""
+        try:
+            async with self.kernel.database.transaction() as connection:
+                user_id = await self._add(connection, email, None, digest, self._default_roles(), values)
+                await greeter.greet(connection, user_id, email=email, username=username)
+        except UniqueViolation as violation:
+            if "email_canonical" not in violation.constraint:
+                raise
+            return None
+        return user_id
+
+    async def _post(self, connection: AsyncConnection, letter: Letter) -> None:
+        if self.mail is not None:
+            await self.mail.post_within(connection, letter)
+
+    def _wake(self) -> None:
+        if self.mail is not None:
+            self.mail.wake()
+
+    def _link(self, secret: str) -> str:
+        return self.kernel.settings.page_link(self.restore_page, secret)
 
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self.kernel.roles.values() if role.default))
@@ -265,6 +555,17 @@ class AccountService:
     async def _report_change(self, user_id: object, fields: tuple[str, ...], client: Client) -> None:
         now = self.kernel.clock.now()
         await self.kernel.events.publish(AccountUpdated(at=now, subject=str(user_id), client=client, fields=fields))
+
+
+def _exported(session: Session) -> Mapping[str, object]:
+    times = ("authenticated_at", "created_at", "last_seen_at", "ends_at", "ended_at")
+    shown = ("id", "carrier", "scope", "client_id", "amr", "ip", "user_agent", *times)
+    return {name: getattr(session, name) for name in shown}
+
+
+def _exported_identity(identity: ExternalIdentity) -> Mapping[str, object]:
+    shown = ("provider", "issuer", "subject", "email", "created_at", "last_used_at")
+    return {name: getattr(identity, name) for name in shown}
 
 
 def _refuse_taken(violation: UniqueViolation) -> NoReturn:

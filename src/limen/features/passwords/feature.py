@@ -1,17 +1,19 @@
 """Declares the feature `passwords`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature
 from limen.features.passwords.routes import OWNER, PasswordGrant, routes
@@ -70,6 +72,14 @@ class Passwords(PasswordService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER,)
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:
+        changed_at = await self.store.changed_at(user_id)
+        return {} if changed_at is None else {"changed_at": changed_at}
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        await self.store.forget(connection, user_id)
+        return ()
 
     async def stop(self) -> None:
         self.hasher.close()

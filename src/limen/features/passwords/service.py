@@ -11,6 +11,8 @@ from limen.core.identity import canonical_identifier
 from limen.core.login import Completed, Pending, Proof
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
+from limen.core.purposes import OF_THE_PASSWORD
+from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.errors import IncorrectLogin
 from limen.events import LoginFailed, PasswordChanged, SessionsEnded
@@ -107,6 +109,23 @@ class PasswordService:
 
         await self._replace(user_id, put, keep=None, client=client)
 
+    async def set_within(self, connection: AsyncConnection, user_id: object, digest: str) -> tuple[Revocation, ...]:
+        """Give a user a digest inside a caller's transaction; every session ends. `report` after its commit."""
+        await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
+        return await self._end_with_the_old(connection, user_id, keep=None)
+
+    async def report(self, user_id: object, ended: Iterable[Revocation], *, client: Client = NOWHERE) -> None:
+        """Let a committed change of password take effect here, and tell who listens."""
+        kernel = self.kernel
+        entries = tuple(ended)
+        kernel.revocation_log.apply(entries)
+        now, subject = kernel.clock.now(), str(user_id)
+        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
+        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
+        await kernel.events.publish(
+            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
+        )
+
     async def add(self, connection: AsyncConnection, user_id: object, digest: str) -> None:
         """Store the first digest of a new account inside the transaction that makes it."""
         await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
@@ -134,17 +153,18 @@ class PasswordService:
         return ""
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
-        kernel = self.kernel
-        async with kernel.database.transaction() as connection:
+        async with self.kernel.database.transaction() as connection:
             await write(connection)
-            ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
-        kernel.revocation_log.apply(ended)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
-        ids = tuple(entry.target for entry in ended)
-        await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
-        )
+            ended = await self._end_with_the_old(connection, user_id, keep=keep)
+        await self.report(user_id, ended, client=client)
+
+    async def _end_with_the_old(
+        self, connection: AsyncConnection, user_id: object, *, keep: UUID | None
+    ) -> tuple[Revocation, ...]:
+        """Sessions, and what was asked for by mail, may be those of whoever knew the old password."""
+        kernel = self.kernel
+        await kernel.one_time.void_within(connection, str(user_id), OF_THE_PASSWORD)
+        return await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
 
     async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:
         subject = keyed.account.subject if keyed else None
