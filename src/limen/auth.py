@@ -49,7 +49,7 @@ class Auth(Authorization, Generic[U]):
         engine: the app's own engine; one for `LIMEN_DATABASE_URL` otherwise.
         roles: named bundles of permissions.
         permissions: a sentence for each permission that OpenAPI should explain.
-        features: instead of passwords, tokens, sessions, API keys, services, accounts and roles.
+        features: instead of passwords, tokens, sessions, API keys, services, accounts, roles and mail.
         settings: instead of the environment and `.env`.
         listeners: hear every event.
         auth_prefix: where the routes of sign-in are.
@@ -229,13 +229,14 @@ def default_features() -> tuple[Feature, ...]:
     """What `Auth()` is made of."""
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles())
+    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Mail())
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.mail import Mail
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ApiKeys",
+    "Mail",
     "Passwords",
     "Roles",
     "Services",
@@ -30,6 +32,7 @@ __all__ = [
 _FOLDERS = {
     "Accounts": "accounts",
     "ApiKeys": "api_keys",
+    "Mail": "mail",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",
