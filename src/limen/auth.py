@@ -229,14 +229,27 @@ def default_features() -> tuple[Feature, ...]:
     """What `Auth()` is made of."""
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.email_verification import EmailVerification
     from limen.features.mail import Mail
+    from limen.features.password_reset import PasswordReset
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Mail())
+    return (
+        Passwords(),
+        Tokens(),
+        Sessions(),
+        ApiKeys(),
+        Services(),
+        Accounts(),
+        Roles(),
+        Mail(),
+        PasswordReset(),
+        EmailVerification(),
+    )
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.email_verification import EmailVerification
+    from limen.features.magic_links import MagicLinks
     from limen.features.mail import Mail
+    from limen.features.password_reset import PasswordReset
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ApiKeys",
+    "EmailVerification",
+    "MagicLinks",
     "Mail",
+    "PasswordReset",
     "Passwords",
     "Roles",
     "Services",
@@ -32,6 +38,9 @@ __all__ = [
 _FOLDERS = {
     "Accounts": "accounts",
     "ApiKeys": "api_keys",
+    "EmailVerification": "email_verification",
+    "MagicLinks": "magic_links",
+    "PasswordReset": "password_reset",
     "Mail": "mail",
     "Passwords": "passwords",
     "Roles": "roles",

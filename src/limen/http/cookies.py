@@ -18,14 +18,21 @@ class SessionCookie:
 
     Attributes:
         secure: whether browsers reach the app by https, whatever the hop behind the proxy speaks.
+        suffix: for a cookie beside the session's, such as `-link`.
     """
 
     secure: bool
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Under which it is sent."""
+        return cookie_name(secure=self.secure) + self.suffix
 
     def set(self, response: Response, cookie: Cookie) -> None:
         """Hand the session to the browser."""
         response.set_cookie(
-            cookie_name(secure=self.secure),
+            self.name,
             cookie.value,
             max_age=cookie.max_age,
             path="/",
@@ -36,5 +43,4 @@ class SessionCookie:
 
     def clear(self, response: Response) -> None:
         """Take it back."""
-        name = cookie_name(secure=self.secure)
-        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")

@@ -1,8 +1,8 @@
 """The small pages that links in mails lead to where the app has none of its own.
 
-A page reads the token from the fragment, which no server and no log sees, takes it off the address bar, and POSTs it to
-its own path when a person clicks: robots that open links use nothing up. It loads nothing, and its policy lets it talk to
-this app only.
+A page reads the token from the fragment, which no server and no log sees, takes it off the address bar, and POSTs it
+to its own path when a person clicks: robots that open links use nothing up. It loads nothing, and its policy lets it
+talk to this app only.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ form.addEventListener("submit", async (event) => {
 });
 """
 
-_PASSWORD = """
+_ASKING = """
 <label>New password
 <input type="password" name="password" autocomplete="new-password" required autofocus></label>
 """
@@ -137,7 +137,7 @@ class Page:
             done=escape(self.done),
             query=escape(self.query),
             next=escape(self.next),
-            password=_PASSWORD if self.asks_password else "",
+            password=_ASKING if self.asks_password else "",
             style=_STYLE,
             script=_SCRIPT,
         )

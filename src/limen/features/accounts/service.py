@@ -1,4 +1,4 @@
-"""Decides about accounts: who may be made, what may change, what ends with them, and what of them may be taken along."""
+"""Decides about accounts: who may be made, what may change, what ends with them, what may be taken along."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -382,7 +382,7 @@ class AccountService:
                 _log.info("a closed account was not deleted: %s", error.reason)
 
     async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
-        """Take back every way into an account, since they may be a stranger's: its owner has only just proved to be one.
+        """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
 
         Password, keys and sessions go, in a caller's transaction; it applies the revocations after its commit.
         """
@@ -426,7 +426,7 @@ class AccountService:
             NotFound: there is none.
             LastAdmin: nobody active would hold `*` any more.
         """
-        account = await self.get(user_id)
+        account, now = await self.get(user_id), self.kernel.clock.now()
         async with self.kernel.database.transaction() as connection:
             async with self.kernel.administrators.keep_one(connection, user_id):
                 entry = await self.kernel.users.remove(connection, user_id)
@@ -435,10 +435,9 @@ class AccountService:
             await self.kernel.one_time.void_all_within(connection, str(user_id))
             await self.kernel.revocation_log.append(connection, [entry])
             if not account.held.is_service:
-                await self._post(connection, Letter(to=account.email, template="account_deleted", values={}))
+                await self._post(connection, Letter(to=account.email, template="account_deleted", values={"at": now}))
         self.kernel.revocation_log.apply([entry])
         self._wake()
-        now = self.kernel.clock.now()
         await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
@@ -488,9 +487,7 @@ class AccountService:
             await self.kernel.events.publish(event)
         return ended
 
-    async def _shut_out(
-        self, connection: AsyncConnection, user_id: object, *, reason: str
-    ) -> tuple[Revocation, ...]:
+    async def _shut_out(self, connection: AsyncConnection, user_id: object, *, reason: str) -> tuple[Revocation, ...]:
         kernel = self.kernel
         epoch = await kernel.rights.count(connection, user_id)
         if epoch is None:

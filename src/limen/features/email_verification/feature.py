@@ -40,7 +40,7 @@ class EmailVerificationSettings(BaseSettings):
 
 
 class EmailVerification(EmailVerificationService, Feature):
-    """Addresses are proved by a link or a code: at registration if `LIMEN_EMAIL_VERIFICATION` says so, and at a change."""
+    """Addresses are proved by a link or a code: when they change, and at registration if the setting says so."""
 
     name = "email_verification"
     requires = ("accounts", "mail", "password_reset", "passwords")

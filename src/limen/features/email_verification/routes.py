@@ -101,11 +101,13 @@ def routes(service: EmailVerificationService, *, own_pages: tuple[bool, bool]) -
         else:
             account = await service.verify_by_code(body.email or "", body.code or "", client=client)
         outcome = None if body.ticket is None else await service.go_on(body.ticket, account, client=client)
-        return user_answer(kernel.users.describe(account)) if outcome is None else deliver(outcome, cookie=kernel.cookie)
+        return (
+            user_answer(kernel.users.describe(account)) if outcome is None else deliver(outcome, cookie=kernel.cookie)
+        )
 
     @router.post("/email/change", status_code=202, responses=refusals(413, 422))
     async def change_email(body: ChangeIn, principal: Changing, request: Request) -> Accepted:
-        """Ask for another address; it takes effect when that address confirms. Needs a sign-in of the last ten minutes."""
+        """Ask for another address, which takes effect when it confirms; needs a sign-in of the last ten minutes."""
         client = kernel.client(request)
         await service.request_change(principal, new_email=body.new_email, password=body.password, client=client)
         return Accepted()
@@ -116,7 +118,8 @@ def routes(service: EmailVerificationService, *, own_pages: tuple[bool, bool]) -
         await service.undo_change(body.token, client=kernel.client(request))
         return Response(status_code=204)
 
-    for is_own, path, page in zip(own_pages, ("/email/verify", "/email/change/undo"), (VERIFY_PAGE, UNDO_PAGE), strict=True):
+    pages = (("/email/verify", VERIFY_PAGE), ("/email/change/undo", UNDO_PAGE))
+    for is_own, (path, page) in zip(own_pages, pages, strict=True):
         if is_own:
             page_route(router, path, page)
     return (router,)

@@ -93,7 +93,7 @@ class EmailVerificationService:
         await kernel.one_time.issue_with_code_within(
             connection, VERIFY_EMAIL, subject=nobody(canonical), payload={}, lifetime=timedelta()
         )
-        letter = Letter(to=email, template="already_registered", values={})
+        letter = Letter(to=email, template="account_exists", values={"link": kernel.settings.base_url})
         await self.mail.post_within(connection, letter)
 
     async def request(self, email: str, *, client: Client = NOWHERE) -> None:
@@ -103,7 +103,7 @@ class EmailVerificationService:
             TooManyRequests: a limit is used up.
         """
         kernel, canonical = self.kernel, canonical_email(email)
-        await kernel.limits.take("verification", client=client, account=canonical)
+        await kernel.limits.take("verify", client=client, account=canonical)
         account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
         if account is not None and (account.columns["is_verified"] or not account.held.may_sign_in):
             account = None
@@ -228,14 +228,12 @@ class EmailVerificationService:
 
     # --- each for itself
 
-    async def _ask(
-        self, connection: AsyncConnection, subject: str, *, payload: Mapping[str, object], to: str
-    ) -> None:
+    async def _ask(self, connection: AsyncConnection, subject: str, *, payload: Mapping[str, object], to: str) -> None:
         issued = await self.kernel.one_time.issue_with_code_within(
             connection, VERIFY_EMAIL, subject=subject, payload=payload, lifetime=self.lifetime
         )
         link = self.kernel.settings.page_link(self.page, issued.secret)
-        values = {"link": link, "code": issued.code, "good_for": self.lifetime}
+        values = {"link": link, "code": issued.code, "valid_for": self.lifetime}
         letter = Letter(to=to, template="verify_email", values=values, good_for=self.lifetime)
         await self.mail.post_within(connection, letter)
 
@@ -285,11 +283,11 @@ class EmailVerificationService:
     ) -> None:
         """A taken address is told that it is, a free one gets the link; whoever asked cannot tell which."""
         if taken is not None:
-            letter = Letter(to=taken.email, template="already_registered", values={})
+            letter = Letter(to=taken.email, template="account_exists", values={"link": self.kernel.settings.base_url})
         else:
             link = self.kernel.settings.page_link(self.page, secret)
-            values = {"link": link, "good_for": self.lifetime}
-            letter = Letter(to=new.typed, template="confirm_email_change", values=values, good_for=self.lifetime)
+            values = {"link": link, "valid_for": self.lifetime}
+            letter = Letter(to=new.typed, template="confirm_new_email", values=values, good_for=self.lifetime)
         await self.mail.post_within(connection, letter)
 
     async def _tell_old(
@@ -308,7 +306,7 @@ class EmailVerificationService:
             lifetime=change.expires_at - self.kernel.clock.now(),
         )
         link = self.kernel.settings.page_link(self.undo_page, secret) if is_owners else None
-        values = {"link": link, "new_email": new.typed, "good_for": self.undo_for}
+        values = {"undo_link": link, "new_email": new.typed, "valid_for": self.undo_for}
         await self.mail.post_within(connection, Letter(to=change.email, template=template, values=values))
 
     async def _confirm_new(self, token: str, client: Client) -> Account | None:

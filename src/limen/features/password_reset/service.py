@@ -64,7 +64,7 @@ class PasswordResetService:
             connection, RESET_PASSWORD, subject=subject, payload={"email": canonical}, lifetime=self.lifetime
         )
         link = self.kernel.settings.page_link(self.page, secret)
-        values = {"link": link, "good_for": self.lifetime}
+        values = {"link": link, "valid_for": self.lifetime}
         letter = Letter(to=to, template="reset_password", values=values, good_for=self.lifetime)
         await self.mail.post_within(connection, letter)
 
@@ -80,7 +80,7 @@ class PasswordResetService:
             TooManyRequests: a limit is used up.
         """
         kernel = self.kernel
-        await kernel.limits.take("reset", client=client)
+        await kernel.limits.take("forgot", client=client)
         account = await self._account_of(await kernel.one_time.peek(RESET_PASSWORD, token))
         self.passwords.rules.check(new_password, context=self.passwords.context_of(account), field="new_password")
         digest = await self.passwords.hasher.hash(new_password)
