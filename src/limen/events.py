@@ -80,7 +80,9 @@ class AccountUpdated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountDeleted(Event):
-    """The account and its sessions are gone."""
+    """The account and its sessions are gone; `email` was its address, None for a service account."""
+
+    email: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,12 +49,22 @@ def run(app: str | None, work: "Callable[[Auth[UserMixin]], Awaitable[T]]", *, s
 
 
 async def _run(auth: "Auth[UserMixin]", work: "Callable[[Auth[UserMixin]], Awaitable[T]]", *, started: bool) -> T:
+    _leave_mail_to_workers(auth)
     running: AbstractAsyncContextManager[object] = auth if started else nullcontext()
     try:
         async with running:
             return await work(auth)
     finally:
         await auth.kernel.database.dispose()  # an engine of the app's own too: this process ends here
+
+
+def _leave_mail_to_workers(auth: "Auth[UserMixin]") -> None:
+    """What a command posts waits in the outbox: it should not stay for a mail server, or print letters."""
+    from limen.features.mail import Mail
+
+    for feature in auth.features.values():
+        if isinstance(feature, Mail):
+            feature.delivery.is_left_to_others = True
 
 
 def load_auth(app: str | None) -> "Auth[UserMixin]":

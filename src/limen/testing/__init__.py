@@ -1,9 +1,12 @@
-"""What tests of an app on limen need: time that can be turned, cheap hashing, signed-in users.
+"""What tests of an app on limen need: time that can be turned, cheap hashing, signed-in users, their mail.
 
 clock = FakeClock()
 auth = Auth(clock=clock, features=[Passwords(hasher=fast_hasher()), Tokens(), Sessions(), Accounts(), Roles()])
 alice = await as_user(auth, roles=["editor"])
 client.get("/items", headers=alice.headers)
+
+letters = outbox(auth)                       # with Mail() among the features
+… ; token = (await letters.latest(to=alice.email)).token
 """
 
 import time
@@ -19,18 +22,22 @@ from limen.db.users import UserMixin
 from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.testing.agreement import assert_filter_agrees
+from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
 from limen.testing.matrix import Matrix, call_matrix
 
 __all__ = [
     "PASSWORD",
     "FakeClock",
     "Matrix",
+    "Outbox",
+    "ReceivedLetter",
     "SignedIn",
     "as_user",
     "assert_filter_agrees",
     "call_matrix",
     "create_tables",
     "fast_hasher",
+    "outbox",
 ]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - every test user's

@@ -426,7 +426,7 @@ class AccountService:
             NotFound: there is none.
             LastAdmin: nobody active would hold `*` any more.
         """
-        account, now = await self.get(user_id), self.kernel.clock.now()
+        account = await self.get(user_id)
         async with self.kernel.database.transaction() as connection:
             async with self.kernel.administrators.keep_one(connection, user_id):
                 entry = await self.kernel.users.remove(connection, user_id)
@@ -434,11 +434,9 @@ class AccountService:
                 raise NotFound("no such user", user=user_id)
             await self.kernel.one_time.void_all_within(connection, str(user_id))
             await self.kernel.revocation_log.append(connection, [entry])
-            if not account.held.is_service:
-                await self._post(connection, Letter(to=account.email, template="account_deleted", values={"at": now}))
         self.kernel.revocation_log.apply([entry])
-        self._wake()
-        await self.kernel.events.publish(AccountDeleted(at=now, subject=str(user_id), client=client))
+        now, email = self.kernel.clock.now(), None if account.held.is_service else account.email
+        await self.kernel.events.publish(AccountDeleted(at=now, subject=account.subject, client=client, email=email))
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.

@@ -1,6 +1,6 @@
 """Declares the feature `mail`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from email.headerregistry import Address
 from importlib.util import find_spec
@@ -16,14 +16,17 @@ from sqlalchemy import Table
 from limen.core.sealing import Sealer
 from limen.db.tables import Tables
 from limen.errors import ConfigurationError
+from limen.events import Listener
 from limen.feature import Feature, Finding
 from limen.features.mail.delivery import Delivery
 from limen.features.mail.mailers import ConsoleMailer, Mailer, SmtpMailer, SmtpServer
 from limen.features.mail.message import sender_address
+from limen.features.mail.notices import Notices
+from limen.features.mail.samples import samples
 from limen.features.mail.service import MailService
-from limen.features.mail.store import OutboxStore
+from limen.features.mail.store import DeviceStore, OutboxStore
 from limen.features.mail.tables import outbox_table
-from limen.features.mail.wording import Wording
+from limen.features.mail.wording import UnusableLetter, Wording
 from limen.kernel import Kernel
 from limen.settings import load
 
@@ -99,19 +102,43 @@ class Mail(MailService, Feature):
             mailer=self._mailer or _mailer(settings, self.sender),
             sender=self.sender,
         )
+        self._tells = settings.mail_notices if self._notices is None else self._notices
         kernel.follower.purge_by(self.purge)
 
     def tables(self, kernel_tables: Tables) -> Sequence[Table]:
         return (outbox_table(kernel_tables),)
 
+    def listeners(self) -> Sequence[Listener]:
+        if not self._tells:
+            return ()
+        return (Notices(self, DeviceStore(self.kernel.database, self.kernel.tables.sessions)).hear,)
+
     def checks(self) -> Sequence[Finding]:
-        return ()
+        found = [Finding(id="limen.E030", sentence=sentence) for sentence in self._broken_templates()]
+        if isinstance(self.delivery.mailer, ConsoleMailer) and self.kernel.settings.is_secure:
+            found.append(Finding(id="limen.W030", sentence=_PRINTS_SECRETS))
+        return found
+
+    def _broken_templates(self) -> Iterator[str]:
+        """What is wrong with the app's own templates, told at start and not by the first letter that needs them."""
+        values = samples(self.kernel.settings.base_url)
+        for name in self.wording.overridden():
+            try:
+                self.wording.check(name, values.get(name))
+            except UnusableLetter as error:
+                yield f"LIMEN_MAIL_TEMPLATES: {error}"
 
     async def start(self) -> None:
         await self.delivery.start()
 
     async def stop(self) -> None:
         await self.delivery.stop()
+
+
+_PRINTS_SECRETS = (
+    "LIMEN_SMTP_URL is not set, so letters are printed on stderr, with the links and codes that are in them: "
+    "set it, or give Mail(mailer=…)"
+)
 
 
 def _mailer(settings: MailSettings, sender: Address) -> Mailer:

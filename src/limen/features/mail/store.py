@@ -1,4 +1,4 @@
-"""SQL of the feature `mail`: the outbox."""
+"""SQL of the feature `mail`: the outbox, and from where somebody signed in before."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +10,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from limen.db.database import Database
 from limen.db.types import Timestamp
+
+MAX_SEEN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,14 @@ class Waiting:
     attempts: int
     last_error: str | None
     given_up_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """From where a session was opened."""
+
+    ip: str | None
+    user_agent: str | None
 
 
 class OutboxStore:
@@ -120,6 +130,22 @@ class OutboxStore:
             .values(due_at=bindparam("until", type_=Timestamp()), attempts=table.c.attempts + 1)
             .returning(*(table.c[name] for name in (*Posted.__slots__, *Claimed.__slots__)))
         )
+
+
+class DeviceStore:
+    """Remembers devices by the sessions that were opened on them, as long as these are kept."""
+
+    def __init__(self, database: Database, sessions: Table) -> None:
+        self._database = database
+        table = sessions
+        of_user = (table.c.user_id == bindparam("user"), table.c.id != bindparam("session"))
+        latest = select(table.c.ip, table.c.user_agent).where(*of_user).order_by(table.c.created_at.desc())
+        self._seen = latest.limit(MAX_SEEN)
+
+    async def seen(self, user_id: object, *, but: UUID) -> tuple[Seen, ...]:
+        """From where the user's other sessions were opened, the latest first."""
+        rows = await self._database.read(self._seen, {"user": user_id, "session": but})
+        return tuple(Seen(ip=row.ip, user_agent=row.user_agent) for row in rows)
 
 
 def _row(letter: Posted) -> dict[str, object]:

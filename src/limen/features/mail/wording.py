@@ -6,6 +6,7 @@ that begin with `_` are layouts.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -57,19 +58,21 @@ class Wording:
         Raises:
             UnusableLetter: no such template, one that does not work, a missing value, a subject that is no line.
         """
-        from jinja2 import TemplateError, TemplateNotFound
-
-        if _NAME.fullmatch(template) is None:
-            raise UnusableLetter(f"{template!a} is not the name of a letter: lower-case letters, digits and _")
-        try:
+        with _explained(template):
             return self._said(template, values)
-        except TemplateNotFound as error:
-            raise UnusableLetter(f"The letter {template} has no template {error.name}") from None
-        except TemplateError as error:
-            raise UnusableLetter(f"The template of the letter {template} does not work: {error.message}") from None
-        except (TypeError, ValueError, ArithmeticError) as error:  # a value of a type that the template cannot use
-            words = f"The template of the letter {template} cannot use a value: {type(error).__name__}"
-            raise UnusableLetter(words) from None
+
+    def check(self, template: str, values: Mapping[str, object] | None) -> None:
+        """Try a letter with these values, or only read its templates where nobody knows which values it gets.
+
+        Raises:
+            UnusableLetter: it does not work.
+        """
+        with _explained(template):
+            if values is not None:
+                self._said(template, values)
+            else:
+                self._environment.get_template(f"{template}.txt")
+                self._html(template)
 
     def names(self) -> tuple[str, ...]:
         """Every letter that there is a template for."""
@@ -81,7 +84,8 @@ class Wording:
             return ()
         if any(self._folder.glob("_*")):
             return self.names()
-        return tuple(sorted({path.stem for path in self._folder.iterdir() if path.suffix in (".txt", ".html")}))
+        own = {path.stem for path in self._folder.iterdir() if path.suffix in (".txt", ".html")}
+        return tuple(sorted(name for name in own if _NAME.fullmatch(name)))
 
     def load(self) -> None:
         """Import Jinja2 now, so that no request waits for it."""
@@ -107,8 +111,11 @@ class Wording:
         return "".join(block(text.new_context({**values, **self._own}))).strip(" ")
 
     def _html(self, template: str) -> "Template | None":
-        has_one = any((folder / f"{template}.html").is_file() for folder in self._folders)
-        return self._environment.get_template(f"{template}.html") if has_one else None
+        return self._environment.get_template(f"{template}.html") if template in self._with_html else None
+
+    @cached_property
+    def _with_html(self) -> frozenset[str]:
+        return frozenset(path.stem for folder in self._folders for path in folder.glob("*.html"))
 
     @property
     def _folders(self) -> tuple[Path, ...]:
@@ -144,6 +151,24 @@ def duration(value: timedelta) -> str:
         if number > 1 and not rest:
             return f"{number} {unit}s"
     return f"{seconds} seconds"
+
+
+@contextmanager
+def _explained(template: str) -> Iterator[None]:
+    """Turn what Jinja2 raises into one sentence without a value in it."""
+    from jinja2 import TemplateError, TemplateNotFound
+
+    if _NAME.fullmatch(template) is None:
+        raise UnusableLetter(f"{template!a} is not the name of a letter: lower-case letters, digits and _")
+    try:
+        yield
+    except TemplateNotFound as error:
+        raise UnusableLetter(f"The letter {template} has no template {error.name}") from None
+    except TemplateError as error:
+        raise UnusableLetter(f"The template of the letter {template} does not work: {error.message}") from None
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:  # a value of the wrong type
+        sentence = f"The template of the letter {template} cannot use a value: {type(error).__name__}"
+        raise UnusableLetter(sentence) from None
 
 
 def _letters_in(folder: Path) -> Iterator[str]:
