@@ -14,7 +14,9 @@ def mailing_features(*more: Feature, **accounts: Any) -> tuple[Feature, ...]:
     return features_of(ApiKeys(), Mail(), PasswordReset(), EmailVerification(), *more, **accounts)
 
 
-async def open_mailing(opened: Any, *more: Feature, verification: str = "off", **options: Any) -> tuple[MiniApp, Outbox]:
+async def open_mailing(
+    opened: Any, *more: Feature, verification: str = "off", **options: Any
+) -> tuple[MiniApp, Outbox]:
     """The app with these settings, and what it posts."""
     settings = {"email_verification": verification, **options.pop("settings", {})}
     features = mailing_features(*more, **options.pop("accounts", {}))

@@ -114,7 +114,12 @@ async def test_i_take_along_what_is_held_of_me_and_no_secret(opened):
     key = await mini.auth[ApiKeys].create(alice.account, name="ci", scopes=["items:read"])
     async with mini.auth.kernel.database.transaction() as connection:
         await mini.auth.kernel.identities.link(
-            connection, alice.account.id, provider="idp", issuer="https://idp.example", subject="a1", email="a@idp.example"
+            connection,
+            alice.account.id,
+            provider="idp",
+            issuer="https://idp.example",
+            subject="a1",
+            email="a@idp.example",
         )
     await mini.visitor().client.post("/auth/password/forgot", json={"email": "alice@example.com"})
     answer = await alice.get("/users/me/export")

@@ -134,7 +134,10 @@ async def test_a_thief_of_an_account_does_not_win_the_race_for_its_address(opene
     assert [event.reason for event in mini.heard(AccountDisowned)] == ["email_change_undone"]
     assert len(mini.heard(EmailChangeUndone)) == 1
 
-    body = {"token": (await box.latest(to=OLD, template="reset_password")).token, "new_password": "mine again, for good"}
+    body = {
+        "token": (await box.latest(to=OLD, template="reset_password")).token,
+        "new_password": "mine again, for good",
+    }
     assert (await post(mini, "/auth/password/reset", **body)).status_code == 204
     alice = mini.visitor()
     assert (await alice.login(OLD, "mine again, for good")).status_code == 200
