@@ -90,7 +90,7 @@ async def test_tries_of_a_code_are_counted_exactly(apps):
 
 
 async def test_a_registration(apps):
-    """Of so many with one address, one makes the account; all are answered alike, and the owner gets a mail for each."""
+    """Of so many with one address, one makes the account; all are answered alike, each by a mail to the owner."""
     mini, _, box = apps
     body = {"email": EMAIL, "password": PASSWORD}
     assert await statuses(apps, "/auth/register", body) == {202: AT_ONCE}

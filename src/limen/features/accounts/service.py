@@ -1,8 +1,6 @@
-"""Decides about accounts: who may be made, what may change, what ends with them, what may be taken along."""
+"""Decides about accounts: who may be made, what may change; what ends with them is in `leaving`."""
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
 from typing import NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,45 +8,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity, canonical_identifier, email_identity, username_identity
 from limen.core.principal import Principal
-from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
-from limen.core.revocations import Revocation
 from limen.core.rights import carry
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
-from limen.db.identities import Identity as ExternalIdentity
-from limen.db.sessions import Session
 from limen.errors import (
-    AuthError,
     Conflict,
     EmailTaken,
     IncorrectLogin,
     InvalidCredential,
-    InvalidToken,
     NotFound,
     Unprocessable,
     UsernameTaken,
 )
 from limen.events import (
-    AccountDeleted,
-    AccountDeletionScheduled,
-    AccountDisowned,
-    AccountExported,
-    AccountRestored,
-    AccountUpdated,
     Registered,
     RegisteredAgain,
     SessionsEnded,
 )
-from limen.feature import Feature
-from limen.features.accounts.store import DeletionStore
-from limen.features.mail.service import Letter, MailService
+from limen.features.accounts.leaving import Leaving
 from limen.features.passwords.service import PasswordService
-from limen.kernel import Kernel
-
-_log = logging.getLogger("limen.accounts")
-
-MAX_REMOVALS = 100
-"""Accounts that one look at the due deletions removes; the next look follows."""
 
 
 class Greeter(Protocol):
@@ -72,24 +50,14 @@ class Greeter(Protocol):
         ...
 
 
-class AccountService:
+class AccountService(Leaving):
     """Registers, finds, changes, exports and removes accounts.
 
     Attributes:
-        features: every feature of this `Auth`; each may hold something of a person.
-        grace: how long a closed account waits for its deletion; none at all if zero.
-        restore_page: the path of the page that a link to restore one leads to.
-        mail: tells owners; None without the feature.
         greeter: mails new accounts; None where addresses are taken as they come.
     """
 
-    kernel: Kernel
     passwords: PasswordService
-    deletions: DeletionStore
-    features: Sequence[Feature]
-    grace: timedelta
-    restore_page: str
-    mail: MailService | None
     greeter: Greeter | None = None
 
     def greet_by(self, greeter: Greeter) -> None:
@@ -131,7 +99,7 @@ class AccountService:
                     await self.greeter.greet(connection, user_id, email=address, username=name)
         except UniqueViolation as violation:
             _refuse_taken(violation)
-        self._wake()
+        self.wake_mail()
         account = await self.get(user_id)
         await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=account.subject, client=client))
         return account
@@ -168,7 +136,7 @@ class AccountService:
             to = known.email if known else address.typed
             async with self.kernel.database.transaction() as connection:
                 await self.greeter.remind(connection, email=to)
-        self._wake()
+        self.wake_mail()
         now = self.kernel.clock.now()
         if user_id is not None:
             await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client))
@@ -320,124 +288,6 @@ class AccountService:
         else:
             await self.remove(account.id, client=client)
 
-    async def schedule_removal(self, account: Account, *, client: Client = NOWHERE) -> None:
-        """Shut an account now and delete it after the grace; a link in a mail to its owner restores it until then.
-
-        Raises:
-            LastAdmin: nobody active would hold `*` any more.
-        """
-        kernel = self.kernel
-        now = kernel.clock.now()
-        due_at = now + self.grace
-        async with kernel.database.transaction() as connection:
-            async with kernel.administrators.keep_one(connection, account.id):
-                await kernel.users.change_within(connection, account.id, {"is_active": False})
-            ended = await self._shut_out(connection, account.id, reason="account_closed")
-            await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
-            await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
-            secret = await kernel.one_time.issue_within(
-                connection, RESTORE_ACCOUNT, subject=account.subject, payload={}, lifetime=self.grace
-            )
-            await self._post(
-                connection,
-                Letter(
-                    to=account.email,
-                    template="deletion_scheduled",
-                    values={"link": self._link(secret), "due_at": due_at},
-                ),
-            )
-        kernel.revocation_log.apply(ended)
-        self._wake()
-        event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
-        await kernel.events.publish(event)
-
-    async def restore(self, token: str, *, client: Client = NOWHERE) -> Account:
-        """Let an account that waits for its deletion stay, for whoever has the link of the mail.
-
-        Raises:
-            InvalidToken: unknown, used, expired, or an operator has shut the account since.
-        """
-        kernel = self.kernel
-        async with kernel.database.transaction() as connection:
-            waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
-            user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
-            if user_id is None or not await self.restore_within(connection, user_id):
-                raise InvalidToken("no account is restored by this token")
-        event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
-        await kernel.events.publish(event)
-        return await self.get(user_id)
-
-    async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
-        """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
-        if not await self.deletions.cancel_own(connection, user_id):
-            return False
-        return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
-
-    async def remove_due(self) -> None:
-        """Delete the accounts whose grace is over; called now and then by every worker."""
-        for user_id in await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
-            try:
-                await self.remove(user_id)
-            except AuthError as error:  # another worker was faster, or it is the last administrator again
-                _log.info("a closed account was not deleted: %s", error.reason)
-
-    async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
-        """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
-
-        Password, keys and sessions go, in a caller's transaction; it applies the revocations after its commit.
-        """
-        taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
-        ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
-        return (*taken, *ended)
-
-    async def report_disowned(
-        self, user_id: object, taken: Iterable[Revocation], *, reason: str, client: Client = NOWHERE
-    ) -> None:
-        """Let a committed `disown_within` take effect here, and tell who listens."""
-        self.kernel.revocation_log.apply(taken)
-        event = AccountDisowned(at=self.kernel.clock.now(), subject=str(user_id), client=client, reason=reason)
-        await self.kernel.events.publish(event)
-
-    async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
-        """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
-
-        Raises:
-            NotFound: there is no such account.
-        """
-        account = await self.get(user_id)
-        kernel = self.kernel
-        held = {feature.name: await feature.export_of(user_id) for feature in self.features}
-        found: dict[str, object] = {
-            "exported_at": kernel.clock.now(),
-            "account": kernel.users.describe(account),
-            "sessions": [_exported(session) for session in await kernel.sessions.list_all(user_id)],
-            "identities": [_exported_identity(each) for each in await kernel.identities.list_of(user_id)],
-            "earlier_addresses": [change.email for change in await kernel.addresses.list_of(user_id)],
-            **{name: part for name, part in held.items() if part},
-        }
-        event = AccountExported(at=kernel.clock.now(), subject=account.subject, client=client)
-        await kernel.events.publish(event)
-        return found
-
-    async def remove(self, user_id: object, *, client: Client = NOWHERE) -> None:
-        """Delete an account, its sessions and whatever hangs on it; every credential of it is refused from now on.
-
-        Raises:
-            NotFound: there is none.
-            LastAdmin: nobody active would hold `*` any more.
-        """
-        account = await self.get(user_id)
-        async with self.kernel.database.transaction() as connection:
-            async with self.kernel.administrators.keep_one(connection, user_id):
-                entry = await self.kernel.users.remove(connection, user_id)
-            if entry is None:
-                raise NotFound("no such user", user=user_id)
-            await self.kernel.one_time.void_all_within(connection, str(user_id))
-            await self.kernel.revocation_log.append(connection, [entry])
-        self.kernel.revocation_log.apply([entry])
-        now, email = self.kernel.clock.now(), None if account.held.is_service else account.email
-        await self.kernel.events.publish(AccountDeleted(at=now, subject=account.subject, client=client, email=email))
-
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
 
@@ -450,7 +300,7 @@ class AccountService:
             async with kernel.administrators.keep_one(connection, user_id):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
-            ended = () if active else await self._shut_out(connection, user_id, reason="user_disabled")
+            ended = () if active else await self.shut_out(connection, user_id, reason="user_disabled")
             await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
         await self._report_change(user_id, ("is_active",), client)
@@ -484,16 +334,6 @@ class AccountService:
             event = SessionsEnded(at=now, subject=account.subject, client=client, session_ids=ended, reason=reason)
             await self.kernel.events.publish(event)
         return ended
-
-    async def _shut_out(self, connection: AsyncConnection, user_id: object, *, reason: str) -> tuple[Revocation, ...]:
-        kernel = self.kernel
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        entry = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [entry])
-        sessions = await kernel.sessions.end_all_within(connection, user_id, reason=reason)
-        return (*sessions, entry)
 
     async def _digest_of(self, password: str, email: Identity, username: Identity | None, client: Client) -> str:
         await self.kernel.limits.take("register", client=client, account=email.canonical)
@@ -533,34 +373,12 @@ class AccountService:
             return None
         return user_id
 
-    async def _post(self, connection: AsyncConnection, letter: Letter) -> None:
-        if self.mail is not None:
-            await self.mail.post_within(connection, letter)
-
-    def _wake(self) -> None:
-        if self.mail is not None:
-            self.mail.wake()
-
-    def _link(self, secret: str) -> str:
-        return self.kernel.settings.page_link(self.restore_page, secret)
-
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self.kernel.roles.values() if role.default))
 
     async def _report_change(self, user_id: object, fields: tuple[str, ...], client: Client) -> None:
         now = self.kernel.clock.now()
         await self.kernel.events.publish(AccountUpdated(at=now, subject=str(user_id), client=client, fields=fields))
-
-
-def _exported(session: Session) -> Mapping[str, object]:
-    times = ("authenticated_at", "created_at", "last_seen_at", "ends_at", "ended_at")
-    shown = ("id", "carrier", "scope", "client_id", "amr", "ip", "user_agent", *times)
-    return {name: getattr(session, name) for name in shown}
-
-
-def _exported_identity(identity: ExternalIdentity) -> Mapping[str, object]:
-    shown = ("provider", "issuer", "subject", "email", "created_at", "last_used_at")
-    return {name: getattr(identity, name) for name in shown}
 
 
 def _refuse_taken(violation: UniqueViolation) -> NoReturn:

@@ -35,6 +35,12 @@ class DeletionStore:
         table = self._table
         await connection.execute(update(table).where(table.c.user_id == user_id).values(is_restorable=False))
 
+    async def claim_due(self, connection: AsyncConnection, user_id: object, *, now: datetime) -> bool:
+        """Whether this account is to be deleted now, by whoever asks first and unless it was restored."""
+        table = self._table
+        due = and_(table.c.user_id == user_id, table.c.due_at <= now)
+        return (await connection.execute(delete(table).where(due).returning(table.c.user_id))).first() is not None
+
     async def list_due(self, now: datetime, *, limit: int) -> tuple[object, ...]:
         """Whose time has come, the longest waiting first."""
         table = self._table
