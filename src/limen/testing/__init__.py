@@ -6,7 +6,7 @@ alice = await as_user(auth, roles=["editor"])
 client.get("/items", headers=alice.headers)
 
 letters = outbox(auth)                       # with Mail() among the features
-… ; token = (await letters.latest(to=alice.email)).token
+token = (await letters.latest(to=alice.email)).token
 """
 
 import time
