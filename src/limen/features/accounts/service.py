@@ -21,6 +21,7 @@ from limen.errors import (
     UsernameTaken,
 )
 from limen.events import (
+    AccountUpdated,
     Registered,
     RegisteredAgain,
     SessionsEnded,
