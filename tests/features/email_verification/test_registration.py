@@ -1,10 +1,14 @@
 """Proving the address that one registers with."""
 
 import pytest
+from pydantic import BaseModel
+from sqlalchemy import String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.features.answers import refused
 from tests.features.mailing import open_mailing
 from tests.features.mini_app import both_carriers
 
+from limen import Accounts, UserMixin
 from limen.core.opaque import digest
 from limen.events import EmailVerified, LoggedIn, Registered, RegisteredAgain
 from limen.testing import PASSWORD
@@ -208,3 +212,28 @@ async def test_nothing_that_was_mailed_lies_in_the_database(opened):
     assert row.code_mac
     assert row.code_mac not in (digest(letter.code), digest(letter.token + letter.code))
     assert letter.code not in row.payload
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Member(UserMixin, Base):
+    __tablename__ = "verified_members"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    city: Mapped[str | None] = mapped_column(String(40))
+
+
+class Profile(BaseModel):
+    city: str | None = None
+
+
+async def test_what_the_database_refuses_is_refused_whether_the_address_is_known_or_not(opened):
+    mini, _ = await open_mailing(opened, verification="required", user=Member, accounts={"profile": Profile})
+    await mini.account("alice@example.com")
+    for city in ("Trier", "a\x00b", "x" * 41):
+        known = await mini.visitor().register("alice@example.com", city=city)
+        unknown = await mini.visitor().register(f"{len(city)}@example.com", city=city)
+        assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
+    assert len(await mini.auth[Accounts].list()) == 2 + 2 * ("sqlite" in str(mini.auth.kernel.database.engine.url))

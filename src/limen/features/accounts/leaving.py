@@ -88,8 +88,10 @@ class Leaving:
 
         Raises:
             InvalidToken: unknown, used, expired, or an operator has shut the account since.
+            TooManyRequests: a limit is used up.
         """
         kernel = self.kernel
+        await kernel.limits.take("verify", client=client)
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
             user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")

@@ -1,6 +1,7 @@
 """Decides about accounts: who may be made, what may change; what ends with them is in `leaving`."""
 
 from collections.abc import Iterable, Mapping
+from secrets import token_hex
 from typing import NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +11,7 @@ from limen.core.identity import Identity, canonical_identifier, email_identity, 
 from limen.core.principal import Principal
 from limen.core.rights import carry
 from limen.db.accounts import Account
-from limen.db.database import UniqueViolation
+from limen.db.database import UniqueViolation, trial
 from limen.errors import (
     Conflict,
     EmailTaken,
@@ -47,7 +48,7 @@ class Greeter(Protocol):
         ...
 
     async def remind(self, connection: AsyncConnection, *, email: str) -> None:
-        """Tell the owner of the address that they have an account, with as much work as `greet` and the account."""
+        """Tell the owner of the address that they have an account, with as much work as `greet` does."""
         ...
 
 
@@ -136,6 +137,7 @@ class AccountService(Leaving):
         if user_id is None:
             to = known.email if known else address.typed
             async with self.kernel.database.transaction() as connection:
+                await self._try_to_add(connection, digest, own)
                 await self.greeter.remind(connection, email=to)
         self.wake_mail()
         now = self.kernel.clock.now()
@@ -373,6 +375,12 @@ class AccountService(Leaving):
                 raise
             return None
         return user_id
+
+    async def _try_to_add(self, connection: AsyncConnection, digest: str, values: Mapping[str, object]) -> None:
+        """Do the work of making an account; whatever else of a registration the database refuses, it refuses alike."""
+        unheard_of = Identity("nobody@nowhere.invalid", f"{token_hex(16)}@nowhere.invalid")
+        async with trial(connection):
+            await self._add(connection, unheard_of, None, digest, self._default_roles(), values)
 
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self.kernel.roles.values() if role.default))

@@ -1,7 +1,8 @@
 """Decides about addresses: which are proved, which one an account has, and who can have an old one back."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -35,9 +36,6 @@ _log = logging.getLogger("limen.email_verification")
 
 STEP = "verify_email"
 """What a sign-in waits for until the address is proved, where that is required."""
-
-_WRITES_OF_AN_ACCOUNT = 4
-"""Statements that make an account, beside those that greet it: its row, its password (two), its roles."""
 
 
 class EmailVerificationService:
@@ -84,12 +82,8 @@ class EmailVerificationService:
         await self._ask(connection, str(user_id), payload=payload, to=email.typed)
 
     async def remind(self, connection: AsyncConnection, *, email: str) -> None:
-        """Tell the owner of an address that there is an account; with the work of making one and greeting it."""
+        """Tell the owner of an address that there is an account, with the work of greeting one."""
         kernel, canonical = self.kernel, canonical_email(email) or ""
-        for number in range(_WRITES_OF_AN_ACCOUNT):
-            await kernel.one_time.issue_within(
-                connection, VERIFY_EMAIL, subject=nobody(f"{number} {canonical}"), payload={}, lifetime=timedelta()
-            )
         await kernel.one_time.issue_with_code_within(
             connection, VERIFY_EMAIL, subject=nobody(canonical), payload={}, lifetime=timedelta()
         )
@@ -201,7 +195,7 @@ class EmailVerificationService:
         """
         kernel = self.kernel
         await kernel.limits.take("verify", client=client)
-        async with kernel.database.transaction() as connection:
+        async with self._refusing_what_is_taken(), kernel.database.transaction() as connection:
             change = await self._bring_back(connection, token)
             subject = str(change.user_id)
             await kernel.one_time.void_within(connection, subject, OF_THE_ADDRESS)
@@ -311,18 +305,23 @@ class EmailVerificationService:
 
     async def _confirm_new(self, token: str, client: Client) -> Account | None:
         kernel = self.kernel
-        try:
-            async with kernel.database.transaction() as connection:
-                waiting = await kernel.one_time.consume_within(connection, CONFIRM_EMAIL, token)
-                if waiting is None:
-                    return None
-                change = await self._replace(connection, waiting)
-        except UniqueViolation:
-            raise InvalidToken("the new address was taken meanwhile") from None
+        async with self._refusing_what_is_taken(), kernel.database.transaction() as connection:
+            waiting = await kernel.one_time.consume_within(connection, CONFIRM_EMAIL, token)
+            if waiting is None:
+                return None
+            change = await self._replace(connection, waiting)
         self.mail.wake()
         now, subject = kernel.clock.now(), str(change.user_id)
         await kernel.events.publish(EmailChanged(at=now, subject=subject, client=client))
         return await self.accounts.get(change.user_id)
+
+    @asynccontextmanager
+    async def _refusing_what_is_taken(self) -> AsyncIterator[None]:
+        """An address that became another account's meanwhile is not taken from it, and the token was for it only."""
+        try:
+            yield
+        except UniqueViolation:
+            raise InvalidToken("the address was taken meanwhile") from None
 
     async def _replace(self, connection: AsyncConnection, waiting: Consumed) -> AddressChange:
         kernel = self.kernel
