@@ -136,9 +136,9 @@ async def test_a_sealed_letter_opens_in_no_other_row(database_url):
             )
         )
     assert await mail.deliver() == 1
-    (given_up,) = await mail.waiting()
-    assert given_up.template == "reset_password"
-    assert given_up.due_at is None
+    (waiting,) = await mail.waiting()
+    assert (waiting.template, waiting.last_error) == ("reset_password", "SealBroken")
+    assert len(mailer.messages) == 1
     await auth.kernel.database.dispose()
 
 
@@ -151,6 +151,34 @@ async def test_a_rotated_secret_still_opens_what_waits(database_url):
     auth, mail, _ = await auth_of(database_url, mailer, secret=new, secret_key_fallbacks=(SECRET,))
     assert await mail.deliver() == 1
     assert TOKEN in str(mailer.messages[0].get_body(("plain",)))
+    await auth.kernel.database.dispose()
+
+
+async def test_a_worker_that_has_not_the_new_secret_yet_leaves_the_letter_to_those_that_have(database_url):
+    new = "another secret of more than thirty-two bytes, for tests"
+    auth, mail, _ = await auth_of(database_url, Collecting(), secret=new, secret_key_fallbacks=(SECRET,))
+    await mail.post(RESET)
+    old_auth, old, _ = await auth_of(database_url, Broken())
+    assert await old.deliver() == 0
+    mail.kernel.clock.advance(seconds=13)
+    assert await mail.deliver() == 1
+    for each in (auth, old_auth):
+        await each.kernel.database.dispose()
+
+
+class CancelsItself:
+    """A mailer one of whose own calls was cancelled."""
+
+    async def send(self, message: object) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_a_mailer_that_is_cancelled_by_itself_does_not_end_the_sending(database_url):
+    auth, mail, _ = await auth_of(database_url, CancelsItself())
+    await mail.post(TEST)
+    assert await mail.deliver() == 0
+    (waiting,) = await mail.waiting()
+    assert waiting.last_error == "ConnectionError"
     await auth.kernel.database.dispose()
 
 

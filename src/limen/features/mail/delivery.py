@@ -10,7 +10,7 @@ from email.headerregistry import Address
 from uuid import UUID
 
 from limen.core.clock import Clock
-from limen.core.sealing import SealBroken, Sealer
+from limen.core.sealing import Sealer
 from limen.core.tasks import end_tasks
 from limen.features.mail.mailers import Mailer, Undeliverable
 from limen.features.mail.message import NOBODY, Addressed, compose
@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=120)
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 STOP_SECONDS = 5.0
+
+_chance = random.SystemRandom()  # the module's own state is the app's: its tests may have seeded it
 
 
 class Delivery:
@@ -114,17 +116,17 @@ class Delivery:
             except Exception as error:  # whatever it is, the next look comes
                 _log.warning("the outbox cannot be worked on: %s", type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS * random.uniform(0.8, 1)):  # noqa: S311 - no secret
+                async with asyncio.timeout(POLL_SECONDS * _chance.uniform(0.8, 1)):
                     await self._wake.wait()
 
     async def _handle(self, letter: Claimed) -> bool:
         """Send one letter; whether it left."""
         try:
             await self._send(letter)
-        except (Undeliverable, SealBroken, UnusableLetter) as reason:
-            await self._give_up(letter, str(reason) or "it was sealed under another secret")
+        except (Undeliverable, UnusableLetter) as reason:
+            await self._give_up(letter, " ".join(str(reason).split()) or "the mailer will never take it")
             return False
-        except Exception as error:  # whatever a mailer raises
+        except Exception as error:  # whatever a mailer raises; a seal that another worker's secret may open
             await self._postpone(letter, error)
             return False
         await self._store.remove(letter.id)
@@ -145,8 +147,14 @@ class Delivery:
             letter_id=letter.id,
             posted_at=letter.posted_at,
         )
-        async with asyncio.timeout(SEND_SECONDS):
-            await self.mailer.send(message)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.mailer.send(message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ConnectionError from None  # a call of the mailer's own was cancelled: not the end of us
 
     async def _postpone(self, letter: Claimed, error: Exception) -> None:
         said, now = _said(error), self._clock.now()
@@ -172,7 +180,7 @@ class Delivery:
 def pause_after(attempts: int) -> timedelta:
     """How long a letter waits after so many tries: twice as long each time, up to an hour, a quarter more or less."""
     doubled = min(FIRST_PAUSE * (1 << min(attempts - 1, 16)), LONGEST_PAUSE)
-    return doubled * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+    return doubled * _chance.uniform(0.75, 1.25)
 
 
 def bond(letter_id: UUID) -> str:
