@@ -28,7 +28,7 @@ from limen.features.trusted_issuers.service import TrustedIssuer
 from limen.http.explain import Explainer
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import OptionalUserGuard, PrincipalGuard, UserGuard
-from limen.http.installation import include_apart, install_guards
+from limen.http.installation import include_apart, install_guards, settle
 from limen.http.inventory import check_unique
 from limen.http.route_map import Declared, MappedRoute, check_all_decided, route_map
 from limen.http.routing import WELL_KNOWN, LimenRouter
@@ -49,7 +49,7 @@ class Auth(Authorization, Generic[U]):
         engine: the app's own engine; one for `LIMEN_DATABASE_URL` otherwise.
         roles: named bundles of permissions.
         permissions: a sentence for each permission that OpenAPI should explain.
-        features: instead of passwords, tokens, sessions, API keys, services, accounts, roles and mail.
+        features: instead of limen's default ones, which `default_features()` lists.
         settings: instead of the environment and `.env`.
         listeners: hear every event.
         auth_prefix: where the routes of sign-in are.
@@ -125,7 +125,7 @@ class Auth(Authorization, Generic[U]):
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator, connections=self.kernel.open_connections)
+        install_guards(app, self.kernel.authenticator, causes=self.kernel.causes)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -183,8 +183,9 @@ class Auth(Authorization, Generic[U]):
             await feature.stop()
         await self.kernel.follower.stop()
         await self.kernel.keys.stop()
+        await self.kernel.database.leave()
         if self._owns_engine:
-            await self.kernel.database.dispose()
+            await self.kernel.database.engine.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -198,6 +199,7 @@ class Auth(Authorization, Generic[U]):
         for declared in self._check_routes(app):
             for guard, _ in declared.object_guards:
                 guard.check_rules()
+        settle(app, self.kernel.authenticator)
         async with self:
             yield
 
@@ -229,7 +231,9 @@ def default_features() -> tuple[Feature, ...]:
     """What `Auth()` is made of."""
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
     from limen.features.email_verification import EmailVerification
+    from limen.features.limits import Limits
     from limen.features.mail import Mail
     from limen.features.password_reset import PasswordReset
     from limen.features.passwords import Passwords
@@ -246,9 +250,11 @@ def default_features() -> tuple[Feature, ...]:
         Services(),
         Accounts(),
         Roles(),
+        Limits(),
         Mail(),
         PasswordReset(),
         EmailVerification(),
+        Audit(),
     )
 
 

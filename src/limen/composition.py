@@ -37,9 +37,9 @@ from limen.feature import Feature
 from limen.feed.mirror import Mirror
 from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
-from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
 from limen.kernel import Kernel
 from limen.settings import AuthSettings, known_names, warn_of_unknown_names
@@ -121,6 +121,15 @@ def build_kernel(
     client_methods: dict[str, ClientMethod] = {}
     kernel_features = MappingProxyType(found)
     events = Events()
+    authenticator = Authenticator(
+        revocations=revocations,
+        clock=clock,
+        origin=origin,
+        stale_after=2 * settings.revocation_poll_seconds,
+        keep_up=partial(_keep_up, follower, keys),
+        uses=last_seen,
+        client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+    )
     kernel = Kernel(
         settings=settings,
         clock=clock,
@@ -141,16 +150,14 @@ def build_kernel(
         keys=keys,
         login=Login(tickets=one_time),
         limits=Limits(),
-        authenticator=Authenticator(
-            revocations=revocations,
-            clock=clock,
-            origin=origin,
-            stale_after=2 * settings.revocation_poll_seconds,
-            keep_up=partial(_keep_up, follower, keys),
-            note_use=last_seen.note,
+        authenticator=authenticator,
+        causes=RequestCauses(
+            memo=authenticator.memo,
             client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+            issuer=settings.issuer,
+            clock=clock,
+            events=events,
         ),
-        open_connections=OpenConnections(revocations),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,

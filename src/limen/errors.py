@@ -171,6 +171,18 @@ class InsufficientScope(Forbidden):
         self.scope = scope
 
 
+class ChallengeRequired(AuthError):
+    """There were many failed tries: send the answer to the challenge (a captcha) as `challenge` and try again.
+
+    Args:
+        data: what the page needs to show it: `challenge`, `site_key`.
+    """
+
+    status = 403
+    code = "challenge_required"
+    detail = "Answer the challenge and try again."
+
+
 class CrossOrigin(Forbidden):
     """A request that a foreign page made the browser send (ASVS 3.5.1)."""
 

@@ -8,29 +8,61 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
+from typing import ClassVar
+from uuid import UUID, uuid4
 
+from limen.core.cause import Actor, acting, refusal_is_told
 from limen.core.client import NOWHERE, Client
 
 _log = logging.getLogger("limen.events")
 
 
+class Pace(Enum):
+    """How often something happens, which decides how whoever keeps a record of it may take its time."""
+
+    RARE = "written before the answer"
+    OFTEN = "written soon after"
+    ENDLESS = "written soon after, and repetitions of the same counted: strangers or programs make any number"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened at `at` (aware, UTC) to the user `subject`, caused by `client`."""
+    """Something that happened at `at` (aware, UTC) to the user `subject`, caused by `actor` at `client`.
+
+    Fields that do not print (`repr=False`) are for listeners only: nothing keeps them.
+
+    Attributes:
+        id: tells it from every other.
+        result: of the class: `success`, or `refused`.
+        pace: of the class.
+        proves_subject: of the class: whoever caused it proved by it to be the subject.
+    """
+
+    result: ClassVar[str] = "success"
+    pace: ClassVar[Pace] = Pace.RARE
+    proves_subject: ClassVar[bool] = False
 
     at: datetime
     subject: str | None = None
     client: Client = NOWHERE
+    actor: Actor = field(default_factory=acting, compare=False)
+    id: UUID = field(default_factory=uuid4, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered(Event):
-    """An account was created."""
+    """An account was created; `roles` are what it began with."""
+
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn(Event):
     """A session began."""
+
+    pace = Pace.OFTEN
+    proves_subject = True
 
     session_id: str
     amr: tuple[str, ...]
@@ -40,13 +72,36 @@ class LoggedIn(Event):
 class LoginFailed(Event):
     """A first factor was refused; `reason` says why, for the operator only."""
 
+    result = "refused"
+    pace = Pace.ENDLESS
+
     reason: str
     identifier: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached(Event):
+    """A budget of tries of `action` is used up, `by` an `address`, an `account` or a known `device` of its owner.
+
+    Published once per budget and process while it stays used up, however many tries are refused.
+    """
+
+    action: str
+    by: str
+    retry_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitCleared(Event):
+    """An operator gave the account `subject` its tries back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokensRefreshed(Event):
     """A session's refresh token was rotated."""
+
+    pace = Pace.ENDLESS
+    proves_subject = True
 
     session_id: str
 
@@ -55,12 +110,16 @@ class TokensRefreshed(Event):
 class RefreshReused(Event):
     """A rotated refresh token came back after the grace: theft. The session is already ended (RFC 9700 §4.14.2)."""
 
+    result = "refused"
+
     session_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsEnded(Event):
     """Sessions were ended by `reason` (`logout`, `password_changed`, …)."""
+
+    pace = Pace.OFTEN
 
     session_ids: tuple[str, ...]
     reason: str
@@ -73,9 +132,10 @@ class PasswordChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUpdated(Event):
-    """Fields of the user row were changed; `fields` names them."""
+    """Fields of the user row were changed; `fields` names them, `is_active` says what that one became."""
 
     fields: tuple[str, ...]
+    is_active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +258,11 @@ class ApiKeyLeaked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceCreated(Event):
-    """There is a service account `subject`."""
+    """There is a service account `subject`; roles and permissions are what it began with."""
 
     name: str
+    roles: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,11 +285,53 @@ class ServiceCredentialsEnded(Event):
 class ClientTokenIssued(Event):
     """An OAuth client got an access token for itself, proved by the credential `credential_id`."""
 
+    pace = Pace.ENDLESS
+    proves_subject = True
+
     credential_id: str
     scope: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked(Event):
+    """An access token that belongs to no session was taken back."""
+
+    credential_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKeysChanged(Event):
+    """An operator did `change` (`rotated`, `rotated_now`, `retired`, `refused`) to the keys that sign tokens."""
+
+    change: str
+    kid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused(Event):
+    """A request was refused because of who asked or what they showed; noted, not published: it happens too often.
+
+    Attributes:
+        code: of the error, as the client sees it.
+        reason: why, for the operator only.
+        needed: the permissions that would have been enough, where that is the reason.
+        route: method and path as declared.
+        target: the user whom the request was about.
+    """
+
+    result = "refused"
+    pace = Pace.ENDLESS
+
+    code: str
+    reason: str
+    needed: str = ""
+    route: str = ""
+    target: str = ""
+
+
 Listener = Callable[[Event], Awaitable[None] | None]
+Recorder = Callable[[object, Event], Awaitable[None]]
+Watcher = Callable[[Event], None]
 
 
 class Events:
@@ -235,13 +339,42 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._recorders: list[Recorder] = []
+        self._watchers: list[Watcher] = []
 
     def listen(self, listener: Listener) -> None:
         """Hear every event from now on; filter by class inside."""
         self._listeners.append(listener)
 
+    def record_by(self, recorder: Recorder) -> None:
+        """Write what `record` is told, from now on; one that fails makes the change fail that it is part of."""
+        self._recorders.append(recorder)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Hear what is only noted, from now on; it must neither wait nor fail."""
+        self._watchers.append(watcher)
+
+    async def record(self, connection: object, event: Event) -> None:
+        """Write an event within the transaction that makes it true; after the commit the caller publishes it too.
+
+        Args:
+            connection: the transaction's.
+        """
+        for recorder in self._recorders:
+            await recorder(connection, event)
+
+    def note(self, event: Event) -> None:
+        """Mention what happens so often that nothing may be waited for."""
+        for watcher in self._watchers:
+            try:
+                watcher(event)
+            except Exception:
+                _log.exception("a watcher failed on %s", type(event).__name__)
+
     async def publish(self, event: Event) -> None:
         """Tell every listener; a failing one is logged and hidden from the flow."""
+        if event.result == "refused":
+            refusal_is_told()
         for listener in self._listeners:
             try:
                 answer = listener(event)

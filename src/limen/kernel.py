@@ -32,10 +32,10 @@ from limen.db.tables import Tables
 from limen.db.users import UserMixin
 from limen.events import Events
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
-from limen.http.open_connections import OpenConnections
 from limen.http.origin import OriginCheck
 from limen.settings import AuthSettings
 
@@ -77,7 +77,7 @@ class Kernel:
     login: Login
     limits: Limits
     authenticator: Authenticator
-    open_connections: OpenConnections
+    causes: RequestCauses
     origin: OriginCheck
     cookie: SessionCookie
     roles: Mapping[str, Role]

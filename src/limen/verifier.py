@@ -20,8 +20,7 @@ from limen.feed.redis import LOOK_SECONDS, RedisFeed
 from limen.http.authenticate import Authenticator
 from limen.http.guarded_route import GuardedRoute
 from limen.http.guards import PrincipalGuard
-from limen.http.installation import install_guards
-from limen.http.open_connections import OpenConnections
+from limen.http.installation import install_guards, settle
 from limen.http.origin import OriginCheck
 
 _log = logging.getLogger("limen.trusted_issuers")
@@ -81,7 +80,6 @@ class Verifier:
             keep_up=self._keep_up,
         )
         self.authenticator.arrange([TrustedIssuerBearer([self._issuer])], cookie_name="")
-        self._connections = OpenConnections(self.revocations)
         self.current_principal: PrincipalGuard = self.require(authenticated())
 
     def require(self, policy: PolicyLike) -> PrincipalGuard:
@@ -101,7 +99,7 @@ class Verifier:
         if self.authenticator.is_installed:
             raise ConfigurationError("verifier.install(app) was called twice: once, after app = FastAPI(), is enough")
         app.include_router(APIRouter(lifespan=self._lifespan))
-        install_guards(app, self.authenticator, connections=self._connections)
+        install_guards(app, self.authenticator)
 
     async def start(self) -> None:
         """Take in what was revoked, begin to follow that and to fetch the keys.
@@ -129,7 +127,8 @@ class Verifier:
         await self.stop()
 
     @asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        settle(app, self.authenticator)
         async with self:
             yield
 

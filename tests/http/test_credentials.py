@@ -143,7 +143,7 @@ def test_no_headers_are_ever_more_than_a_refusal(headers, cookie_name):
 
 @given(HEADERS, st.sampled_from([COOKIE, b"limen", None]))
 def test_the_quick_reader_never_disagrees_with_the_careful_one(headers, cookie_name):
-    found = find_credential(headers, cookie_name=cookie_name)
+    found = find_credential(headers, None if cookie_name is None else cookie_name + b"=")
     if found is None:
         return
     carrier, value = found

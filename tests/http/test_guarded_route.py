@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
-from tests.features.mini_app import open_app
+from tests.features.mini_app import open_app, settings_of
 
 from limen import Auth, Principal, User, role
+from limen.http import guards
 from limen.http.guarded_route import GuardedRoute
+from limen.http.installation import settle
 
 pytestmark = pytest.mark.anyio
 
@@ -151,15 +153,34 @@ async def test_overrides_win_on_both_paths(mini):
     assert fast[1] == '"someone"'
 
 
-async def test_the_fast_path_is_the_fast_path(mini):
-    """That the two are not the same code by accident."""
-    from limen.http import guarded_route
-
+async def test_the_fast_path_is_the_fast_path(mini, monkeypatch):
+    """That the two are not the same code by accident: FastAPI calls the guard, the route does not need to."""
+    alice = mini.visitor(**(await mini.signed_in()).credentials()).client
+    await answers(alice, "/principal")
     calls = []
-    recall = guarded_route.Guard.recall
-    guarded_route.Guard.recall = lambda *args: (calls.append(1), recall(*args))[1]
-    try:
-        await answers(mini.visitor().client, "/principal")
-    finally:
-        guarded_route.Guard.recall = recall
-    assert calls == [1]
+    ask = guards.PrincipalGuard.__call__
+    monkeypatch.setattr(
+        guards.PrincipalGuard, "__call__", lambda *args, **named: calls.append(1) or ask(*args, **named)
+    )
+    for prefix, expected in (("/quick", 0), ("/plain", 1)):
+        calls.clear()
+        assert (await alice.get(f"{prefix}/principal")).status_code == 200
+        assert len(calls) == expected
+
+
+@pytest.mark.parametrize("prefix", ["/quick", "/plain"])
+async def test_a_response_keeps_its_class_and_is_sent_whole(mini, prefix):
+    alice = mini.visitor(**(await mini.signed_in()).credentials()).client
+    answer = await alice.get(f"{prefix}/stream")
+    assert answer.text == "onetwo"
+
+
+def test_only_where_fastapi_solves_a_guard_is_every_request_watched():
+    for route_class, expected in ((GuardedRoute, False), (APIRoute, True)):
+        auth: Auth[Any] = Auth(settings=settings_of("sqlite+aiosqlite://"))
+        app, router = FastAPI(), APIRouter(route_class=route_class)
+        auth.install(app)
+        router.get("/", dependencies=[Depends(auth.current_principal)])(lambda: "in")
+        app.include_router(router)
+        settle(app, auth.kernel.authenticator)
+        assert auth.kernel.authenticator.connections.watches_http is expected

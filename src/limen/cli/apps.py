@@ -1,6 +1,7 @@
 """Finds the `Auth` that a command is about, and runs the command's work on it."""
 
 import asyncio
+import getpass
 import importlib
 import os
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from limen.core.cause import Operator, caused_by
 from limen.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -52,8 +54,9 @@ async def _run(auth: "Auth[UserMixin]", work: "Callable[[Auth[UserMixin]], Await
     _leave_mail_to_workers(auth)
     running: AbstractAsyncContextManager[object] = auth if started else nullcontext()
     try:
-        async with running:
-            return await work(auth)
+        with caused_by(Operator(_whoever_is_here())):
+            async with running:
+                return await work(auth)
     finally:
         await auth.kernel.database.dispose()  # an engine of the app's own too: this process ends here
 
@@ -65,6 +68,13 @@ def _leave_mail_to_workers(auth: "Auth[UserMixin]") -> None:
     for feature in auth.features.values():
         if isinstance(feature, Mail):
             feature.delivery.is_left_to_others = True
+
+
+def _whoever_is_here() -> str | None:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # a container's number without a name
+        return None
 
 
 def load_auth(app: str | None) -> "Auth[UserMixin]":

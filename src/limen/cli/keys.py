@@ -44,7 +44,7 @@ def rotate(
     async def change(keys: "SigningKeys") -> None:
         await (keys.rotate_now() if now else keys.rotate())
 
-    _report(_change(app, change), as_json=as_json)
+    _report(_change(app, change, said="rotated_now" if now else "rotated"), as_json=as_json)
 
 
 @group.command("retire")
@@ -62,14 +62,17 @@ def retire(
         except LookupError:
             raise ConfigurationError(f"There is no live signing key {kid!a}: see `limen keys list`") from None
 
-    _report(_change(app, change), as_json=as_json)
+    _report(_change(app, change, said="refused" if now else "retired", kid=kid), as_json=as_json)
 
 
-def _change(app: str | None, change: "Callable[[SigningKeys], Awaitable[None]]") -> list[dict[str, object]]:
+def _change(
+    app: str | None, change: "Callable[[SigningKeys], Awaitable[None]]", *, said: str, kid: str | None = None
+) -> list[dict[str, object]]:
     """Change the keys of the database; none needs to be opened for it, so it works when the secret is lost too."""
 
     async def work(auth: "Auth[UserMixin]") -> list[dict[str, object]]:
         from limen.db.signing_keys import SigningKeys
+        from limen.events import SigningKeysChanged
 
         keys = auth.kernel.keys
         if not isinstance(keys, SigningKeys):
@@ -78,6 +81,8 @@ def _change(app: str | None, change: "Callable[[SigningKeys], Awaitable[None]]")
             )
         await _check(auth)
         await change(keys)
+        now = auth.kernel.clock.now()
+        await auth.kernel.events.publish(SigningKeysChanged(at=now, change=said, kid=kid))
         return await _list(auth)
 
     return run(app, work, started=False)

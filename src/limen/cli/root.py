@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from limen.cli import api_keys, database, demo, explain, keys, mail, project, routes, services, users
+from limen.cli import (
+    api_keys,
+    audit,
+    database,
+    demo,
+    explain,
+    keys,
+    limits,
+    mail,
+    project,
+    routes,
+    services,
+    users,
+)
 from limen.cli.apps import ENVIRONMENT_NAME
 from limen.cli.errors import sentence
 from limen.errors import AuthError, ConfigurationError
@@ -47,6 +60,8 @@ app.add_typer(api_keys.group, name="api-keys")
 app.add_typer(services.group, name="services")
 app.add_typer(keys.group, name="keys")
 app.add_typer(mail.group, name="mail")
+app.add_typer(audit.group, name="audit")
+app.add_typer(limits.group, name="limits")
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
 app.command("demo")(demo.demo)

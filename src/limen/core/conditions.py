@@ -14,7 +14,8 @@ from limen.errors import InvalidCredential, TooManyRequests
 Network = IPv4Network | IPv6Network
 
 MAX_NETWORKS = 32
-_RATE = re.compile(r"([1-9][0-9]{0,5})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
+MAX_REQUESTS = 999_999
+_RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*([1-9][0-9]{0,5})?\s*(second|minute|hour|day)s?")
 _ROUNDING = 1e-4
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
@@ -54,14 +55,14 @@ class Rate:
     seconds: int
 
     @classmethod
-    def parse(cls, text: str) -> "Rate":
+    def parse(cls, text: str, *, most: int = MAX_REQUESTS) -> "Rate":
         """The rate that `100/minute` or `10/5minutes` says.
 
         Raises:
-            ValueError: it says none.
+            ValueError: it says none, or one of more requests than this.
         """
         found = _RATE.fullmatch(text.strip())
-        if found is None:
+        if found is None or int(found[1]) > most:
             raise ValueError("not a rate such as 100/minute")
         return cls(int(found[1]), int(found[2] or 1) * _SECONDS[found[3]])
 
@@ -86,16 +87,28 @@ class Meter:
             TooManyRequests: the rate is used up.
         """
         now = self._clock.time() - self._began  # small numbers, so that adding up loses nothing that matters
+        due = self._due_after(name, rate, now)
+        if len(self._due) >= self.MAX_MEASURED and name not in self._due:
+            self._make_room(now)
+        self._due[name] = due
+
+    def check(self, name: str, rate: Rate) -> None:
+        """Whether one more use of `name` would pass; nothing is counted.
+
+        Raises:
+            TooManyRequests: the rate is used up.
+        """
+        self._due_after(name, rate, self._clock.time() - self._began)
+
+    def _due_after(self, name: str, rate: Rate, now: float) -> float:
         due = max(self._due.get(name, now), now)
         if due > now + 2 * rate.seconds:  # the clock was set back, or the rate was another
             due = now
         due += rate.seconds / rate.requests
         wait = due - now - rate.seconds
         if wait > _ROUNDING:
-            raise TooManyRequests("a credential's rate is used up", retry_after=math.ceil(wait), credential=name)
-        if len(self._due) >= self.MAX_MEASURED and name not in self._due:
-            self._make_room(now)
-        self._due[name] = due
+            raise TooManyRequests("a rate is used up", retry_after=math.ceil(wait), name=name)
+        return due
 
     def _make_room(self, now: float) -> None:
         self._due = {name: due for name, due in self._due.items() if due > now}

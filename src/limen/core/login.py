@@ -61,10 +61,15 @@ class Cookie:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A finished sign-in: what the client gets."""
+    """A finished sign-in: what the client gets.
+
+    Attributes:
+        device: what the browser is known by when it comes back, whether signed in or not.
+    """
 
     body: Mapping[str, object] = field(repr=False)
     cookie: Cookie | None = None
+    device: Cookie | None = None
 
 
 class Step(Protocol):

@@ -2,11 +2,32 @@
 
 from hashlib import sha256
 
+from limen.core.clock import Clock
 from limen.core.principal import Principal
 from limen.core.revocations import Revocations
 
 MAX_REMEMBERED = 20_000
 """About 30 MB at the most: a principal and its key take up to 1.5 KB."""
+
+
+class Entry:
+    """What is remembered of one credential.
+
+    Attributes:
+        revision: of the revocations, when this was last compared with them.
+        round: of the last uses, when this was last noted.
+    """
+
+    __slots__ = ("expires_at", "principal", "revision", "round")
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+        self.expires_at = principal.expires_at
+        self.revision = -1
+        self.round: object = None
+
+
+Entries = dict[bytes, Entry]
 
 
 class Remembered:
@@ -15,42 +36,43 @@ class Remembered:
     Memory holds digests, no credentials. Each carrier has a map of its own: a cookie's value is no bearer token.
     """
 
-    def __init__(self, revocations: Revocations, *, limit: int = MAX_REMEMBERED) -> None:
+    def __init__(self, revocations: Revocations, clock: Clock, *, limit: int = MAX_REMEMBERED) -> None:
         self._revocations = revocations
+        self._clock = clock
         self._limit = limit
-        self._entries: dict[bytes, dict[bytes, _Entry]] = {}
+        self._entries: dict[bytes, Entries] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._entries.values()))
 
-    def recall(self, carrier: bytes, credential: bytes, now: float) -> Principal | None:
+    def of(self, carrier: bytes) -> Entries:
+        """The entries of this carrier, by the SHA-256 of the credential; for who asks in every request."""
+        return self._entries.setdefault(carrier, {})
+
+    def recall(self, carrier: bytes, credential: bytes) -> Principal | None:
         """The principal that this credential proved, if it is remembered, has not ended and was not taken back."""
-        entries = self._entries.get(carrier)
-        entry = entries.get(sha256(credential).digest()) if entries is not None else None
-        if entry is None or now >= entry.principal.expires_at:
+        entry = self.of(carrier).get(sha256(credential).digest())
+        if entry is None or self._clock.time() >= entry.expires_at or not self.holds(entry):
             return None
-        if entry.revision != self._revocations.revision:  # something was taken back since this was last asked
-            if self._revocations.covers(entry.principal):
-                return None
-            entry.revision = self._revocations.revision
         return entry.principal
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether it was not taken back; looked up only when something was since this was last asked."""
+        revision = self._revocations.revision
+        if entry.revision != revision:
+            if self._revocations.covers(entry.principal):
+                return False
+            entry.revision = revision
+        return True
 
     def remember(self, carrier: bytes, credential: bytes, principal: Principal) -> None:
         """Keep it, in place of what was known of this credential; the oldest makes room when there is none."""
-        entries = self._entries.setdefault(carrier, {})
-        key = sha256(credential).digest()
+        entries, key = self.of(carrier), sha256(credential).digest()
         if len(entries) >= self._limit and key not in entries:
             del entries[next(iter(entries))]
-        entries[key] = _Entry(principal)
+        entries[key] = Entry(principal)
 
     def forget_all(self) -> None:
         """Drop everything: each is verified anew when it is shown next."""
-        self._entries.clear()
-
-
-class _Entry:
-    __slots__ = ("principal", "revision")
-
-    def __init__(self, principal: Principal) -> None:
-        self.principal = principal
-        self.revision = -1
+        for entries in self._entries.values():
+            entries.clear()

@@ -2,20 +2,23 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import anyio
-from sqlalchemy import Engine, Executable, Table, event, select, text
+from sqlalchemy import Engine, Executable, Select, Table, event, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from limen.db.engine import create_engine
+from limen.db.hot import HotStatement, Record, Statement
 from limen.db.pragmas import keep_foreign_keys
-from limen.db.sqlite_lane import Rows, SqliteLane, Values
+from limen.db.server_lane import ServerLane
+from limen.db.sqlite_lane import GroupCommit, Rows, SqliteLane, Values, run_on
 from limen.errors import ConfigurationError, Conflict, Unavailable, Unprocessable
 
 T = TypeVar("T")
@@ -91,6 +94,8 @@ class Database:
         self._writers = anyio.Semaphore(1) if self.is_sqlite else None
         self._read_lane: SqliteLane | None = None
         self._write_lane: SqliteLane | None = None
+        self._group_commit: GroupCommit | None = None
+        self._server_lane = ServerLane(engine, deadline=DEADLINE_SECONDS) if ServerLane.fits(engine) else None
 
     @classmethod
     def of_url(cls, url: str) -> Self:
@@ -100,9 +105,10 @@ class Database:
             ConfigurationError: the URL cannot be read, or its driver is not installed.
         """
         database = cls(create_engine(url))
-        if database.is_sqlite and database.engine.url.database not in (None, "", ":memory:"):
+        if database._writers is not None and database.engine.url.database not in (None, "", ":memory:"):
             database._read_lane = SqliteLane(database.engine.url, name="limen-read")
             database._write_lane = SqliteLane(database.engine.url, name="limen-write")
+            database._group_commit = GroupCommit(database._write_lane, database._writers)
         return database
 
     @property
@@ -134,12 +140,32 @@ class Database:
             Unavailable: the database is down.
             UniqueViolation: a unique value is taken.
         """
-        async with self._writing():
-            if self._write_lane is not None:
-                return await self._write_lane.run(statement, values)
-            async with self._autocommit.connect() as connection:
-                result = await connection.execute(statement, values)
-                return result.all() if result.returns_rows else ()
+        if self._group_commit is not None:
+            _refuse_within_transaction()
+            with outages():
+                return await self._group_commit.call(partial(run_on, statement, values))
+        async with self._writing(), self._autocommit.connect() as connection:
+            result = await connection.execute(statement, values)
+            return result.all() if result.returns_rows else ()
+
+    def hot(self, statement: Statement) -> HotStatement:
+        """A statement that is asked again and again, prepared for `run_hot`."""
+        return HotStatement(statement, self.engine.dialect)
+
+    async def run_hot(self, hot: HotStatement, values: Mapping[str, object]) -> Sequence[Record]:
+        """The rows of a hot statement that stands alone, as values in the order of its `names`.
+
+        Raises:
+            Unavailable: the database is down.
+        """
+        writes = not isinstance(hot.statement, Select)
+        if self._server_lane is not None:
+            return await self._server_lane.run(hot, values)
+        if self._read_lane is None or self._group_commit is None:
+            return await (self.write if writes else self.read)(hot.statement, values)
+        lane = self._group_commit if writes else self._read_lane
+        with outages():
+            return await lane.call(partial(hot.run_in_file, values=values))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -177,17 +203,22 @@ class Database:
                 f"{_driver_words(error)}"
             ) from None
 
-    async def dispose(self) -> None:
-        """Close every connection."""
+    async def leave(self) -> None:
+        """Give back what is held of the engine's connections; it may be the app's own."""
+        if self._server_lane is not None:
+            await self._server_lane.close()
         for lane in (self._read_lane, self._write_lane):
             if lane is not None:
                 lane.close()
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.leave()
         await self.engine.dispose()
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        if _is_in_transaction.get():
-            raise RuntimeError("a write inside a transaction must go through the transaction's connection")
+        _refuse_within_transaction()
         with outages():
             if self._writers is None:
                 async with asyncio.timeout(DEADLINE_SECONDS):
@@ -195,6 +226,11 @@ class Database:
             else:
                 async with self._writers:
                     yield
+
+
+def _refuse_within_transaction() -> None:
+    if _is_in_transaction.get():
+        raise RuntimeError("a write inside a transaction must go through the transaction's connection")
 
 
 @asynccontextmanager

@@ -7,12 +7,13 @@ detached instance that a session would have left; where it is not, a session doe
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, inspect, select
+from sqlalchemy import ColumnElement, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from limen.db.database import Database, outages
+from limen.db.hot import Record
 from limen.db.users import UserMixin
 
 U = TypeVar("U", bound=UserMixin)
@@ -32,7 +33,7 @@ class InstanceLoader(Generic[U]):
         mapper: Mapper[U] = inspect(model)
         self._names = tuple(prop.key for prop in mapper.column_attrs)
         columns = (prop.columns[0] for prop in mapper.column_attrs)
-        self._read = select(*columns).where(where)
+        self._read = database.hot(select(*columns).where(where))
         self._read_by_session = select(model).where(where)
         self._new: Callable[[], U] = mapper.class_manager.new_instance
         self._is_plain = _is_plain(mapper)
@@ -45,10 +46,10 @@ class InstanceLoader(Generic[U]):
         """
         if not self._is_plain:
             return await self._load_by_session(values)
-        rows = await self._database.read(self._read, values)
+        rows = await self._database.run_hot(self._read, values)
         return self._build(rows[0]) if rows else None
 
-    def _build(self, row: Row[tuple[object, ...]]) -> U:
+    def _build(self, row: Record) -> U:
         instance = self._new()
         for name, value in zip(self._names, row, strict=True):
             set_committed_value(instance, name, value)

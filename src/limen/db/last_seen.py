@@ -21,7 +21,11 @@ Touch = Callable[[Sequence[str], datetime], Update]
 
 
 class LastSeen:
-    """Collects what is in use; a cookie's idle time starts anew with each writing."""
+    """Collects what is in use; a cookie's idle time starts anew with each writing.
+
+    Attributes:
+        round: another object after each writing; what was noted in this one need not be noted again.
+    """
 
     def __init__(self, database: Database, tables: Tables, *, clock: Clock, lifetimes: Lifetimes) -> None:
         self._database = database
@@ -33,6 +37,7 @@ class LastSeen:
         self._minute_began = 0.0
         self._credentials: dict[str, set[str]] = {}
         self._touches: dict[str, Touch] = {}
+        self.round: object = object()
 
     def watch(self, credential: str, touch: Touch) -> None:
         """Collect credentials of this kind (`api_key`) too, those that belong to no session."""
@@ -52,6 +57,7 @@ class LastSeen:
 
     async def write(self) -> None:
         """Write what was noted; what was written within the last minute waits for the next."""
+        self.round = object()
         if self._clock.time() - self._minute_began >= ONCE_IN_SECONDS:
             self._minute_began = self._clock.time()
             self._written.clear()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, String, delete, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.rights import Held
@@ -11,6 +11,9 @@ from limen.db.tables import Tables
 _HOLDER = "held_by"
 """What no outer table calls a column. In a RETURNING of SQLite's, `user_id` stands without its table, and a subquery
 whose own table had such a column would compare it with itself: everybody's rights would be each one's."""
+
+
+_SPACE = literal_column("' '", String)
 
 
 class RightsStore:
@@ -110,4 +113,5 @@ def _joined(
 ) -> ColumnElement[object]:
     """The names that this user holds as one space-separated text; names hold no space."""
     held = select(holder.label(_HOLDER), name.label("held_name")).subquery("held")
-    return select(func.aggregate_strings(held.c.held_name, " ")).where(held.c[_HOLDER] == user_id).scalar_subquery()
+    names = func.aggregate_strings(held.c.held_name, _SPACE)  # type: ignore[arg-type]  # SQL, so that nothing is bound
+    return select(names).where(held.c[_HOLDER] == user_id).scalar_subquery()

@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Row,
     String,
     and_,
     bindparam,
@@ -32,10 +31,14 @@ from limen.core.opaque import RefreshPair, new_id
 from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Held
 from limen.db.database import Database
+from limen.db.hot import Record
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
 from limen.db.tables import Tables
 from limen.db.types import Timestamp
+
+MAX_ADDRESSES = 200
+"""Sessions, the latest first, whose addresses are those of their user."""
 
 _TIME_DIGITS, _GENERATION_DIGITS = 13, 12
 _MARK_DIGITS = _TIME_DIGITS + _GENERATION_DIGITS
@@ -126,8 +129,10 @@ class SessionStore:
         self._clock = clock
         self.lifetimes = lifetimes
         self._columns = (*self._table.c, *rights.columns(self._table.c.user_id))
-        self._find = select(*self._columns).where(self._table.c.id == bindparam("session"))
-        self._rotate = self._rotation()
+        self._find = database.hot(select(*self._columns).where(self._table.c.id == bindparam("session")))
+        self._rotate = database.hot(self._rotation())
+        mine = self._table.c.user_id == bindparam("of")
+        self._addresses = select(self._table.c.ip).where(mine).order_by(self._table.c.id.desc()).limit(MAX_ADDRESSES)
 
     async def open(
         self,
@@ -185,13 +190,13 @@ class SessionStore:
             "mark_is_due": _milliseconds(now - grace / _MARKS_PER_GRACE),
             "mark_is_ahead": _milliseconds(now),
         }
-        rows = await self._database.write(self._rotate, values)
-        return _session(rows[0]) if rows else None
+        rows = await self._database.run_hot(self._rotate, values)
+        return self._session(rows[0]) if rows else None
 
     async def find(self, session_id: UUID) -> Session | None:
         """The session as it stands, ended or not."""
-        rows = await self._database.read(self._find, {"session": session_id})
-        return _session(rows[0]) if rows else None
+        rows = await self._database.run_hot(self._find, {"session": session_id})
+        return self._session(rows[0]) if rows else None
 
     async def list_live(self, user_id: object) -> tuple[Session, ...]:
         """The user's live sessions, the latest seen first."""
@@ -200,14 +205,24 @@ class SessionStore:
             .where(self._table.c.user_id == user_id, self._is_live(self._clock.now()))
             .order_by(self._table.c.last_seen_at.desc(), self._table.c.id)
         )
-        return tuple(_session(row) for row in await self._database.read(statement))
+        return tuple(map(self._session, await self._database.read(statement)))
+
+    def _session(self, row: Record) -> Session:
+        values = dict(zip(self._find.names, row, strict=True))
+        own = {name: values[name] for name in Session.__slots__ if name not in ("amr", "held")}
+        return Session(**own, amr=tuple(str(values["amr"]).split()), held=RightsStore.held(values))  # type: ignore[arg-type]  # typed by the table
+
+    async def addresses_of(self, user_id: object | None) -> frozenset[str]:
+        """From where the user signed in of late; None is looked for like a user that there is not."""
+        rows = await self._database.read(self._addresses, {"of": user_id})
+        return frozenset(row.ip for row in rows if row.ip is not None)
 
     async def list_all(self, user_id: object) -> tuple[Session, ...]:
         """The user's sessions, also those that are over and not purged yet, the newest first."""
         table = self._table
         order = table.c.created_at.desc(), table.c.id
         statement = select(*self._columns).where(table.c.user_id == user_id).order_by(*order)
-        return tuple(_session(row) for row in await self._database.read(statement))
+        return tuple(map(self._session, await self._database.read(statement)))
 
     async def end(self, session_id: UUID, *, reason: str, user_id: object | None = None) -> bool:
         """End one session (of this user, if one is named) in its own transaction; False if it was not live."""
@@ -300,9 +315,3 @@ class SessionStore:
 
 def _milliseconds(moment: datetime) -> str:
     return f"{int(moment.timestamp() * 1000):0{_TIME_DIGITS}d}"
-
-
-def _session(row: Row[tuple[object, ...]]) -> Session:
-    values = row._mapping
-    own = {name: values[name] for name in Session.__slots__ if name not in ("amr", "held")}
-    return Session(**own, amr=tuple(str(values["amr"]).split()), held=RightsStore.held(values))  # type: ignore[arg-type]  # typed by the table

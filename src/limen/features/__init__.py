@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.audit import Audit
     from limen.features.email_verification import EmailVerification
+    from limen.features.limits import Limits
     from limen.features.magic_links import MagicLinks
     from limen.features.mail import Mail
     from limen.features.password_reset import PasswordReset
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Accounts",
     "ApiKeys",
+    "Audit",
     "EmailVerification",
+    "Limits",
     "MagicLinks",
     "Mail",
     "PasswordReset",
@@ -42,6 +46,8 @@ _FOLDERS = {
     "MagicLinks": "magic_links",
     "PasswordReset": "password_reset",
     "Mail": "mail",
+    "Audit": "audit",
+    "Limits": "limits",
     "Passwords": "passwords",
     "Roles": "roles",
     "Services": "services",

@@ -153,22 +153,31 @@ class RedisFeed:
             yield client, messages
 
     def _client(self) -> "Redis":
-        try:
-            from redis.asyncio import Redis
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ModuleNotFoundError:
-            raise ConfigurationError(
-                "LIMEN_REDIS_URL is set and the package redis is missing: pip install 'limen[redis]'"
-            ) from None
         # No retries, whatever the default: a silent reconnection would lose what was said meanwhile, for seconds.
-        options: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-        try:
-            return Redis.from_url(self._url, retry=Retry(NoBackoff(), 0), **options)
-        except ValueError:
-            raise ConfigurationError(
-                "LIMEN_REDIS_URL is not a URL such as redis://localhost:6379/0 (or rediss://, unix://)"
-            ) from None
+        return connect(self._url, answer_seconds=ANSWER_SECONDS)
+
+
+def connect(url: str, *, answer_seconds: float) -> "Redis":
+    """A client that asks once and waits no longer than this.
+
+    Raises:
+        ConfigurationError: not such a URL, or the package `redis` is missing.
+    """
+    try:
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "LIMEN_REDIS_URL is set and the package redis is missing: pip install 'limen[redis]'"
+        ) from None
+    options: dict[str, Any] = {"socket_timeout": answer_seconds, "socket_connect_timeout": answer_seconds}
+    try:
+        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    except ValueError:
+        raise ConfigurationError(
+            "LIMEN_REDIS_URL is not a URL such as redis://localhost:6379/0 (or rediss://, unix://)"
+        ) from None
 
 
 class _Reader:

@@ -1,8 +1,12 @@
 """THE hot path: a request becomes a principal, once, without I/O in steady state."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Protocol
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from limen.core.client import Client
 from limen.core.clock import Clock
@@ -12,13 +16,14 @@ from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
 from limen.http.client import client_of
 from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
+from limen.http.open_connections import OpenConnections
 from limen.http.origin import SAFE_METHODS, OriginCheck
 from limen.http.scheme import AMBIENT, UNSAFE, Carrier, Presented, Scheme
 
 ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of credential
 
 KeepUp = Callable[[], Awaitable[None]]
-NoteUse = Callable[[Principal], None]
+Recall = Callable[[Scope], Principal | None]
 ClientOf = Callable[[HTTPConnection], Client]
 
 
@@ -26,8 +31,27 @@ async def _nothing_to_do() -> None:
     return None
 
 
-def _nothing_to_note(_: Principal) -> None:
-    return None
+class Uses(Protocol):
+    """Notes what is in use.
+
+    Attributes:
+        round: another object each time that what was noted has been written.
+    """
+
+    round: object
+
+    def note(self, principal: Principal) -> None:
+        """A request came with this principal's credential."""
+        ...
+
+
+class Unused:
+    """Notes nothing."""
+
+    round: object = None
+
+    def note(self, principal: Principal) -> None:
+        """Nothing to do."""
 
 
 class Authenticator:
@@ -37,7 +61,7 @@ class Authenticator:
         revocations: asked for every credential, remembered or not.
         stale_after: seconds of silence of the log after which `keep_up` is called.
         keep_up: catches up with the revocation log where no background task does.
-        note_use: told of every principal that came in.
+        uses: told of every principal that came in, at least once a round.
         client_of: from where a request came, for credentials that ask.
 
     Attributes:
@@ -45,6 +69,9 @@ class Authenticator:
         unsafe_carriers: those beside the usual ones that a scheme was turned on for; none by default.
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
         memo: where a request keeps what was decided.
+        connections: those that stay open, so that they end with what let them in.
+        recall: who a request proves, if its credential was verified before and everything is as usual; None decides
+            nothing: `authenticate` does.
     """
 
     def __init__(
@@ -55,7 +82,7 @@ class Authenticator:
         origin: OriginCheck,
         stale_after: float = float("inf"),
         keep_up: KeepUp = _nothing_to_do,
-        note_use: NoteUse = _nothing_to_note,
+        uses: Uses | None = None,
         client_of: ClientOf = client_of,
     ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
@@ -64,14 +91,16 @@ class Authenticator:
         self._revocations = revocations
         self._stale_after = stale_after
         self._keep_up = keep_up
-        self._note_use = note_use
+        self._uses: Uses = uses or Unused()
         self._origin = origin
         self._clock = clock
         self._client_of = client_of
         self._cookie_name: bytes | None = None
-        self._remembered = Remembered(revocations)
+        self._remembered = Remembered(revocations, clock)
         revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
+        self.connections = OpenConnections(revocations, memo=self.memo)
+        self.recall = self._recaller()
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
         """Take the features' schemes, in order; done once, by `Auth`."""
@@ -79,6 +108,7 @@ class Authenticator:
         self.unsafe_carriers = UNSAFE.intersection(carrier for scheme in schemes for carrier in scheme.carriers)
         takes_cookies = any(Carrier.COOKIE in scheme.carriers for scheme in schemes)
         self._cookie_name = cookie_name.encode() if takes_cookies else None
+        self.recall = self._recaller()
 
     async def authenticate(self, connection: HTTPConnection) -> Principal | None:
         """Who the request proves, or None when it presents nothing; decided once per request, however many ask.
@@ -92,35 +122,11 @@ class Authenticator:
         if self.memo in scope:
             outcome = scope[self.memo]
         else:
-            outcome = self.recall(connection) or await self._decide(connection)
+            outcome = self.recall(scope) or await self._decide(connection)
             scope[self.memo] = outcome
         if isinstance(outcome, AuthError):
             raise outcome
         return outcome if isinstance(outcome, Principal) else None
-
-    def recall(self, connection: HTTPConnection) -> Principal | None:
-        """Who the request proves, if its credential was verified before and everything is as usual.
-
-        None decides nothing: `authenticate` does. This is what a request costs in steady state.
-        """
-        scope = connection.scope
-        if self.memo in scope:
-            known = scope[self.memo]
-            return known if isinstance(known, Principal) else None
-        if self._clock.monotonic() - self._revocations.heard_at > self._stale_after:
-            return None
-        presented = find_credential(scope["headers"], cookie_name=self._cookie_name)
-        if presented is None or (self.unsafe_carriers and find_elsewhere(scope, self.unsafe_carriers)):
-            return None
-        carrier, credential = presented
-        if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
-            return None
-        principal = self._remembered.recall(carrier, credential, self._clock.time())
-        if principal is None or principal.conditions:
-            return None
-        scope[self.memo] = principal
-        self._note_use(principal)
-        return principal
 
     async def _decide(self, connection: HTTPConnection) -> Principal | AuthError | None:
         if not self.is_installed:
@@ -133,12 +139,12 @@ class Authenticator:
                 return None
             if presented.carrier in AMBIENT:
                 self._origin.check_cookie_use(connection)
-            principal = await self.prove(presented)
+            principal = await self.prove(replace(presented, client=self._client_of(connection)))
             if principal.conditions:
                 self._check_conditions(principal, connection)
         except AuthError as error:
             return error
-        self._note_use(principal)
+        self._uses.note(principal)
         return principal
 
     async def prove(self, presented: Presented) -> Principal:
@@ -151,7 +157,7 @@ class Authenticator:
         await self._keep_up()
         self._revocations.check_heard(self._clock.monotonic())
         carrier, credential = presented.carrier.encode(), presented.value.encode()
-        known = self._remembered.recall(carrier, credential, self._clock.time())
+        known = self._remembered.recall(carrier, credential)
         if known is not None:
             return known
         scheme = self._scheme_of(presented)
@@ -162,6 +168,42 @@ class Authenticator:
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
         self._remembered.remember(carrier, credential, principal)
         return principal
+
+    def _recaller(self) -> Recall:
+        """What a request costs in steady state: built once, with all that it needs in its hands."""
+        memo, unsafe_carriers = self.memo, self.unsafe_carriers
+        cookie_start = None if self._cookie_name is None else self._cookie_name + b"="
+        revocations, remembered, uses = self._revocations, self._remembered, self._uses
+        entries = {carrier.encode(): remembered.of(carrier.encode()) for carrier in Carrier}
+        time, monotonic, stale_after = self._clock.time, self._clock.monotonic, self._stale_after
+
+        def recall(scope: Scope) -> Principal | None:
+            if memo in scope:
+                outcome = scope[memo]
+                return outcome if isinstance(outcome, Principal) else None
+            if monotonic() - revocations.heard_at > stale_after:
+                return None
+            presented = find_credential(scope["headers"], cookie_start)
+            if presented is None or (unsafe_carriers and find_elsewhere(scope, unsafe_carriers)):
+                return None
+            carrier, credential = presented
+            if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
+                return None
+            entry = entries[carrier].get(sha256(credential).digest())
+            if entry is None or time() >= entry.expires_at:
+                return None
+            if entry.revision != revocations.revision and not remembered.holds(entry):
+                return None
+            principal = entry.principal
+            if principal.conditions:
+                return None
+            if entry.round is not uses.round:  # once a round is enough
+                entry.round = uses.round
+                uses.note(principal)
+            scope[memo] = principal
+            return principal
+
+        return recall
 
     def _hear(self, revocation: Revocation) -> None:
         if revocation.refuses_a_key:  # a principal does not say which key proved it

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from starlette.requests import HTTPConnection
 
 from limen.core.client import Client
+from limen.http.cookies import device_cookie_name
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -30,6 +31,8 @@ def client_of(
         ip=str(address) if address else None,
         user_agent=agent[:MAX_USER_AGENT] or None,
         session_cookie=connection.cookies.get(cookie_name) if cookie_name else None,
+        device_cookie=connection.cookies.get(device_cookie_name(cookie_name)) if cookie_name else None,
+        is_browser="sec-fetch-dest" in headers,
     )
 
 

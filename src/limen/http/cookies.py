@@ -12,9 +12,14 @@ def cookie_name(*, secure: bool) -> str:
     return "__Host-limen" if secure else "limen"
 
 
+def device_cookie_name(session_cookie_name: str) -> str:
+    """Beside the session's: it outlives the session and lets nobody in."""
+    return f"{session_cookie_name}-device"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCookie:
-    """Writes the one cookie: out of reach of scripts, not sent along by foreign pages' posts.
+    """Writes the cookies: out of reach of scripts, not sent along by foreign pages' posts.
 
     Attributes:
         secure: whether browsers reach the app by https, whatever the hop behind the proxy speaks.
@@ -31,8 +36,19 @@ class SessionCookie:
 
     def set(self, response: Response, cookie: Cookie) -> None:
         """Hand the session to the browser."""
+        self._set(response, self.name, cookie)
+
+    def set_device(self, response: Response, cookie: Cookie) -> None:
+        """Hand it what it is known by from now on."""
+        self._set(response, device_cookie_name(cookie_name(secure=self.secure)), cookie)
+
+    def clear(self, response: Response) -> None:
+        """Take it back."""
+        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def _set(self, response: Response, name: str, cookie: Cookie) -> None:
         response.set_cookie(
-            self.name,
+            name,
             cookie.value,
             max_age=cookie.max_age,
             path="/",
@@ -40,7 +56,3 @@ class SessionCookie:
             httponly=True,
             samesite="lax",
         )
-
-    def clear(self, response: Response) -> None:
-        """Take it back."""
-        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")

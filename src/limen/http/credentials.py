@@ -4,7 +4,7 @@ It never looks at the URL or the Host. Two explicit credentials, or one twice, a
 """
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 
 from starlette.types import Scope
 
@@ -49,27 +49,26 @@ def read_credential(headers: Headers, *, cookie_name: bytes | None) -> Presented
     return _cookie(cookies, cookie_name) if cookie_name is not None and cookies else None
 
 
-def find_credential(headers: Headers, *, cookie_name: bytes | None) -> tuple[bytes, bytes] | None:
-    """The carrier and the bytes of the one plain credential in a request, read in one pass and believed by nobody yet.
+def find_credential(headers: Sequence[tuple[bytes, bytes]], cookie_start: bytes | None) -> tuple[bytes, bytes] | None:
+    """The carrier and the bytes of the one plain credential in a request, believed by nobody yet.
 
-    None for whatever is not plain: nothing, more than one, an unusual spelling. `read_credential` decides about those.
+    None for whatever is not plain: nothing, more than one, an unusual spelling, any header twice. `read_credential`
+    decides about those.
+
+    Args:
+        cookie_start: the cookie's name and the `=` after it.
     """
-    found: tuple[bytes, bytes] | None = None
-    cookies = b""
-    for name, value in headers:
-        if name == b"authorization":
-            if found is not None or value[:7] != b"Bearer ":
-                return None
-            found = BEARER, value[7:]
-        elif name == b"x-api-key":
-            if found is not None:
-                return None
-            found = HEADER, value
-        elif name == b"cookie":
-            cookies = cookies + b";" + value if cookies else value
-    if found is not None or not cookies or cookie_name is None:
-        return found
-    return _plain_cookie(cookies, cookie_name + b"=")
+    found = dict(headers)
+    if len(found) < len(headers):
+        return None
+    authorization, api_key = found.get(b"authorization"), found.get(b"x-api-key")
+    if authorization is not None:
+        is_plain = api_key is None and authorization[:7] == b"Bearer "
+        return (BEARER, authorization[7:]) if is_plain else None
+    if api_key is not None:
+        return HEADER, api_key
+    cookies = found.get(b"cookie")
+    return None if cookies is None or cookie_start is None else _plain_cookie(cookies, cookie_start)
 
 
 def find_elsewhere(scope: Scope, carriers: Set[Carrier]) -> tuple[bytes, ...]:
@@ -108,13 +107,14 @@ def _in_query(query: bytes) -> Presented | None:
     return None if found is None else Presented(Carrier.QUERY, _text(found, _TOKEN68))
 
 
-def _plain_cookie(cookies: bytes, needle: bytes) -> tuple[bytes, bytes] | None:
-    start = cookies.find(needle)
-    if start < 0 or cookies.find(needle, start + 1) >= 0:
+def _plain_cookie(cookies: bytes, start: bytes) -> tuple[bytes, bytes] | None:
+    at = cookies.find(start)
+    if at < 0 or cookies.find(start, at + 1) >= 0:
         return None
-    if start > 0 and cookies[:start].rstrip(b" \t")[-1:] != b";":  # inside another cookie's value
+    if at > 0 and cookies[at - 2 : at] != b"; ":  # inside another cookie's value, or spelled otherwise
         return None
-    return COOKIE, cookies[start + len(needle) :].partition(b";")[0]
+    end = cookies.find(b";", at)
+    return COOKIE, cookies[at + len(start) :] if end < 0 else cookies[at + len(start) : end]
 
 
 def _once(seen: bytes | None, value: bytes) -> bytes:

@@ -6,27 +6,30 @@ an unusual shape, an app with `dependency_overrides`, and a FastAPI that has cha
 own path.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import cast
 
 from fastapi import routing
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext
 from fastapi.security import SecurityScopes
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from limen.core.policy import Policy
-from limen.http.guards import Guard
+from limen.core.rules import authenticated
+from limen.http.guards import CHECKED, Guard, decisions_are_logged
+from limen.http.object_guard import ObjectGuard
+from limen.http.routing import LimenRoute
 
 Handler = Callable[[Request], Coroutine[object, object, Response]]
 Call = Callable[..., object]
 
 _CONNECTION = "limen_connection"
-_VALUES = "limen.values"
+_SENDS_AT_ONCE = Response.__call__
 _NEEDED = {"dependencies", "call", "name", "http_connection_param_name", "own_oauth_scopes", "parent_oauth_scopes"}
 
 
@@ -64,19 +67,52 @@ class GuardedRoute(APIRoute):
 
 
 def _guarded(declared: tuple[_Declared, ...], rest: Handler, plain: Handler, provider: object) -> Handler:
-    async def handle(request: Request) -> Response:
-        if getattr(provider, "dependency_overrides", None):
-            return await plain(request)
-        values = request.scope[_VALUES] = {}
+    known_and_allowed = _recall_of(declared)
+    watched = declared[0].guard.authenticator.connections.watched
+
+    async def ask(request: Request) -> Response:
+        values = request.scope[CHECKED] = {}
         for each in declared:
-            value: object = each.guard.recall(request, each.policy) if each.is_plain else None
+            value: object = each.guard.recall(request.scope, each.policy) if each.is_plain else None
             if value is None:
                 value = await each.guard(request, each.scopes)
             if each.name is not None:
                 values[each.name] = value
         return await rest(request)
 
+    async def handle(request: Request) -> Response:
+        if getattr(provider, "dependency_overrides", None):
+            return await plain(request)
+        response = await (rest(request) if known_and_allowed(request.scope) else ask(request))
+        return response if type(response).__call__ is _SENDS_AT_ONCE else watched(response)
+
     return handle
+
+
+def _recall_of(declared: tuple[_Declared, ...]) -> Callable[[Scope], bool]:
+    """Whether a request is known already and every guard plainly allows it; then their answers are in its scope.
+
+    False decides nothing.
+    """
+    authenticator, clock = declared[0].guard.authenticator, declared[0].guard.clock
+    if not all(each.is_plain and each.guard.authenticator is authenticator for each in declared):
+        return lambda _: False
+    policies = tuple(each.policy for each in declared if each.policy != authenticated())
+    names = tuple(each.name for each in declared if each.name is not None)
+    time = clock.time
+
+    def known_and_allowed(scope: Scope) -> bool:
+        principal = authenticator.recall(scope)
+        if principal is None or decisions_are_logged():
+            return False
+        for policy in policies:
+            if policy.decide(principal, time()) is not None:
+                return False
+        if names:
+            scope[CHECKED] = dict.fromkeys(names, principal)
+        return True
+
+    return known_and_allowed
 
 
 def _without_guards(whole: Dependant, declared: tuple[_Declared, ...]) -> Dependant:
@@ -89,23 +125,23 @@ def _without_guards(whole: Dependant, declared: tuple[_Declared, ...]) -> Depend
 
 
 def _with_answers(call: Call) -> Call:
-    if iscoroutinefunction(call):
+    @wraps(call)  # by which FastAPI sees whether it is awaited or runs in a thread
+    def answered(*, limen_connection: Request, **values: object) -> object:
+        return call(**values, **limen_connection.scope[CHECKED])
 
-        @wraps(call)
-        async def answered(*, limen_connection: Request, **values: object) -> object:
-            return await call(**values, **limen_connection.scope[_VALUES])
-
-        return answered
-
-    @wraps(call)
-    def answered_in_thread(*, limen_connection: Request, **values: object) -> object:
-        return call(**values, **limen_connection.scope[_VALUES])
-
-    return answered_in_thread
+    return answered
 
 
 def _declared_guards(dependant: Dependant) -> tuple[_Declared, ...]:
-    return tuple(_declared(sub.call, sub) for sub in dependant.dependencies if isinstance(sub.call, Guard))
+    """Those that stand at the route, and those that stand there before an object is loaded."""
+    found = list(_guards_among(dependant.dependencies))
+    objects = (sub for sub in dependant.dependencies if isinstance(sub.call, ObjectGuard))
+    first = (each for sub in objects for each in _guards_among(sub.dependencies))
+    return (*found, *(replace(each, name=None) for each in first))
+
+
+def _guards_among(dependencies: list[Dependant]) -> Iterator[_Declared]:
+    return (_declared(sub.call, sub) for sub in dependencies if isinstance(sub.call, Guard))
 
 
 def _declared(guard: Guard, sub: Dependant) -> _Declared:
@@ -130,6 +166,21 @@ def _is_as_expected(dependant: Dependant) -> bool:
 
 
 _GENERATOR_FLAGS = 0x20 | 0x200
+
+
+def is_checked_at_the_route(context: RouteContext) -> bool:
+    """Whether nothing is left to FastAPI that could let somebody in: there is no guard, or one is checked here."""
+    dependant = getattr(context, "dependant", None)
+    if not isinstance(dependant, Dependant) or not _has_guard(dependant):
+        return not hasattr(context.original_route, "routes")  # what is mounted is not looked into
+    if isinstance(context.original_route, APIWebSocketRoute | LimenRoute):
+        return True  # the one is always watched, the other's answers never stay open
+    is_ours = isinstance(context.original_route, GuardedRoute) and _is_as_expected(dependant)
+    return is_ours and bool(_declared_guards(dependant))
+
+
+def _has_guard(dependant: Dependant) -> bool:
+    return any(isinstance(sub.call, Guard) or _has_guard(sub) for sub in dependant.dependencies)
 
 
 def _effective(route: APIRoute) -> APIRoute:

@@ -7,11 +7,12 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from limen.core.clock import Clock
 from limen.core.policy import Policy, permission
@@ -20,9 +21,16 @@ from limen.core.rules import authenticated
 from limen.errors import InvalidCredential, NotAuthenticated
 from limen.http.authenticate import Authenticator
 
+CHECKED = "limen.values"
+"""Where a request keeps the answers of guards that are checked at its route; there, nothing else need be watched."""
+
 _decisions = logging.getLogger("limen.decisions")
 
 U = TypeVar("U")
+
+
+decisions_are_logged = partial(_decisions.isEnabledFor, logging.DEBUG)
+"""Whether somebody wants to read every decision, so that none may be taken in passing."""
 
 LoadUser = Callable[[Principal], Awaitable[U | None]]
 
@@ -34,6 +42,7 @@ class Guard(ABC):
         policy: what it asks for.
         is_optional: whether a request that presents nothing comes in too.
         loads: whether its answer is read from the database.
+        clock: by which policies decide.
     """
 
     is_optional = False
@@ -42,7 +51,7 @@ class Guard(ABC):
     def __init__(self, authenticator: Authenticator, clock: Clock, policy: Policy) -> None:
         self.authenticator = authenticator
         self.policy = policy
-        self._clock = clock
+        self.clock = clock
 
     @abstractmethod
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> object:
@@ -56,19 +65,30 @@ class Guard(ABC):
             InvalidCredential: something bad was.
             Forbidden: the policy refused.
         """
+        policy = self.with_scopes(scopes.scopes)
+        self._have_it_watched(connection.scope)
+        known = None if policy.is_async else self.recall(connection.scope, policy)
+        return known or await self._decide(connection, policy)
+
+    async def _decide(self, connection: HTTPConnection, policy: Policy) -> Principal:
         principal = await self.authenticator.authenticate(connection)
         if principal is None:
             raise NotAuthenticated
-        policy = self.with_scopes(scopes.scopes)
-        now = self._clock.time()
+        now = self.clock.time()
         if policy.is_async:
             policy = await policy.resolve(principal, now=now)
-        if _decisions.isEnabledFor(logging.DEBUG):
+        if decisions_are_logged():
             _log_decision(connection, policy, principal, now)
         policy.check(principal, now=now)
         return principal
 
-    def recall(self, connection: HTTPConnection, policy: Policy) -> Principal | None:
+    def _have_it_watched(self, scope: Scope) -> None:
+        """FastAPI solves this guard, so no route watches what stays open: the app does, for all of its requests."""
+        authenticator = self.authenticator
+        if CHECKED not in scope and authenticator.memo not in scope and scope["type"] == "http":
+            authenticator.connections.watches_http = True
+
+    def recall(self, scope: Scope, policy: Policy) -> Principal | None:
         """The principal, if it is known already and `policy` (this guard's, with scopes) plainly allows it.
 
         None decides nothing: calling the guard does.
@@ -76,10 +96,10 @@ class Guard(ABC):
         Args:
             policy: one without asynchronous functions.
         """
-        if _decisions.isEnabledFor(logging.DEBUG):
+        if decisions_are_logged():
             return None
-        principal = self.authenticator.recall(connection)
-        if principal is None or policy.decide(principal, self._clock.time()) is not None:
+        principal = self.authenticator.recall(scope)
+        if principal is None or policy.decide(principal, self.clock.time()) is not None:
             return None
         return principal
 
@@ -127,6 +147,7 @@ class OptionalUserGuard(_LoadingGuard[U]):
     is_optional = True
 
     async def __call__(self, connection: HTTPConnection, scopes: SecurityScopes) -> U | None:
+        self._have_it_watched(connection.scope)
         principal = await self.authenticator.authenticate(connection)
         return None if principal is None else await self.load(await self.admit(connection, scopes))
 

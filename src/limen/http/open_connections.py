@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from functools import cache
+from typing import cast
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from limen.core.principal import Principal
@@ -53,9 +56,17 @@ class OpenConnection:
 
 
 class OpenConnections:
-    """Knows the open connections by what could end them."""
+    """Knows the open connections by what could end them.
 
-    def __init__(self, revocations: Revocations) -> None:
+    Attributes:
+        memo: where a request keeps its principal.
+        watches_http: whether every HTTP request is watched, because some guard is not checked at its route; those that
+            are watch the responses that stay open by themselves.
+    """
+
+    def __init__(self, revocations: Revocations, *, memo: str) -> None:
+        self.memo = memo
+        self.watches_http = True
         self._revocations = revocations
         self._by_target: dict[tuple[Revoked, str], set[OpenConnection]] = {}
         revocations.subscribe(self._close)
@@ -63,19 +74,51 @@ class OpenConnections:
     def __len__(self) -> int:
         return len(set().union(*self._by_target.values()))
 
-    def enter(self, connection: OpenConnection) -> None:
-        """Close the connection from now on if its credential is taken back."""
-        for target in _targets(connection.principal):
-            self._by_target.setdefault(target, set()).add(connection)
-        if self._revocations.covers(connection.principal):  # taken back between the guard and here
-            connection.close()
+    async def watch(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve by `app`, and end it if it stays open and what let it in is taken back."""
+        opened: OpenConnection | None = None
 
-    def leave(self, connection: OpenConnection) -> None:
-        """It is over."""
-        connection.leave()
-        for target in _targets(connection.principal):
+        def watched(message: Message) -> Awaitable[None]:
+            nonlocal opened
+            if opened is None and (message.get("more_body") or message["type"] == "websocket.accept"):
+                opened = self._open(scope, send)
+            return send(message)
+
+        try:
+            await app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if opened is None or not opened.is_closing:
+                raise
+        finally:
+            if opened is not None:
+                self._leave(opened)
+        if opened is not None and opened.is_closing:  # a response's own task group may have kept the cancellation
+            await opened.say_goodbye()
+
+    def watched(self, response: Response) -> Response:
+        """The same response; while it is being sent it is watched."""
+        kind = type(response)
+        if not issubclass(kind, _WatchedResponse):
+            response.__class__ = _watched_kind(kind)  # type: ignore[arg-type]  # classes are hashable
+            cast("_WatchedResponse", response).limen_connections = self
+        return response
+
+    def _open(self, scope: Scope, send: Send) -> OpenConnection | None:
+        principal = scope.get(self.memo)
+        if not isinstance(principal, Principal):
+            return None
+        opened = OpenConnection(principal, is_websocket=scope["type"] == "websocket", send=send)
+        for target in _targets(principal):
+            self._by_target.setdefault(target, set()).add(opened)
+        if self._revocations.covers(principal):  # taken back between the guard and here
+            opened.close()
+        return opened
+
+    def _leave(self, opened: OpenConnection) -> None:
+        opened.leave()
+        for target in _targets(opened.principal):
             those = self._by_target[target]
-            those.discard(connection)
+            those.discard(opened)
             if not those:
                 del self._by_target[target]
 
@@ -94,47 +137,33 @@ class OpenConnections:
 
 
 class WatchOpenConnections:
-    """ASGI middleware: whatever a guard let in and stays open is watched from its first message on."""
+    """ASGI middleware: whatever a guard let in and stays open is watched from its first message on.
 
-    def __init__(self, app: ASGIApp, *, connections: OpenConnections, memo: str) -> None:
+    Every request of the app passes here; one that watches itself, at its route, only passes.
+    """
+
+    def __init__(self, app: ASGIApp, *, connections: OpenConnections) -> None:
         self._app = app
         self._connections = connections
-        self._memo = memo
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        kind = scope["type"]
+        if kind == "websocket" or (kind == "http" and self._connections.watches_http):
+            return self._connections.watch(self._app, scope, receive, send)
+        return self._app(scope, receive, send)
+
+
+class _WatchedResponse(Response):
+    limen_connections: OpenConnections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        opened: OpenConnection | None = None
-
-        async def watched(message: Message) -> None:
-            nonlocal opened
-            if opened is None and _stays_open(message):
-                opened = self._open(scope, send)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except asyncio.CancelledError:
-            if opened is None or not opened.is_closing:
-                raise
-        finally:
-            if opened is not None:
-                self._connections.leave(opened)
-        if opened is not None and opened.is_closing:  # a response's own task group may have kept the cancellation
-            await opened.say_goodbye()
-
-    def _open(self, scope: Scope, send: Send) -> OpenConnection | None:
-        principal = scope.get(self._memo)
-        if not isinstance(principal, Principal):
-            return None
-        connection = OpenConnection(principal, is_websocket=scope["type"] == "websocket", send=send)
-        self._connections.enter(connection)
-        return connection
+        await self.limen_connections.watch(super().__call__, scope, receive, send)
 
 
-def _stays_open(message: Message) -> bool:
-    return message["type"] == "websocket.accept" or bool(message.get("more_body"))
+@cache
+def _watched_kind(kind: type[Response]) -> type[Response]:  # an app has a handful of them
+    """What a watched response of this class is: the same in all but how it is sent."""
+    return type(kind.__name__, (_WatchedResponse, kind), {"__module__": kind.__module__})
 
 
 def _targets(principal: Principal) -> Iterator[tuple[Revoked, str]]:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
+from limen.core.cause import tell_refusal
 from limen.core.login import Completed, Pending
 from limen.errors import (
     AuthError,
@@ -87,6 +88,8 @@ def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     )
     if outcome.cookie is not None:
         cookie.set(response, outcome.cookie)
+    if outcome.device is not None:
+        cookie.set_device(response, outcome.device)
     return response
 
 
@@ -112,7 +115,8 @@ def headers_of(error: AuthError) -> Mapping[str, str]:
 
 
 def log(error: AuthError) -> None:
-    """The private reason, for the operator: refusals at INFO, outages at WARNING."""
+    """The private reason, for the operator: refusals at INFO, outages at WARNING; the audit hears of those of note."""
+    tell_refusal(error)
     level = logging.WARNING if error.status >= 500 else logging.INFO
     if _log.isEnabledFor(level):
         context = json.dumps({key: str(value)[:200] for key, value in error.context.items()})

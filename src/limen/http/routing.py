@@ -15,6 +15,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope
 
 from limen.errors import AuthError, InvalidRequest, PayloadTooLarge, Unprocessable, UnsupportedMediaType
+from limen.http.guards import CHECKED
 from limen.http.responses import NO_STORE, oauth_error, problem, public_errors
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,6 +25,7 @@ FORM = "application/x-www-form-urlencoded"
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 Handler = Callable[[Request], Coroutine[object, object, Response]]
+Matches = Callable[[Scope], tuple[Match, Scope]]
 
 
 class LimenRoute(APIRoute):
@@ -38,6 +40,7 @@ class LimenRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
+            request.scope[CHECKED] = {}  # an answer of limen's never stays open
             try:
                 response = await handle(_bounded(request))
             except RequestValidationError as error:
@@ -65,14 +68,21 @@ class LimenRouter(APIRouter):
     """All of limen's routes behind one look at the path, so that an app's own routes do not pay for each of them.
 
     Attributes:
-        prefixes: what a path of limen's contains.
+        prefixes: how a path of limen's begins.
     """
 
     prefixes: tuple[str, ...] = ()
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        path: str = scope.get("path", "")
-        return super().matches(scope) if any(prefix in path for prefix in self.prefixes) else (Match.NONE, {})
+    def told_apart(self, matches: Matches) -> Matches:
+        """`matches`, asked only for paths that could be limen's."""
+        prefixes = self.prefixes
+
+        def quickly(scope: Scope) -> tuple[Match, Scope]:
+            # Under a mount the path has that in front; then the routes themselves look.
+            path: str = scope.get("path", "")
+            return matches(scope) if path.startswith(prefixes) or scope.get("root_path") else (Match.NONE, {})
+
+        return quickly
 
 
 async def read_form(request: Request) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from limen.core.client import NOWHERE, Client
 from limen.core.principal import Principal
 
 
@@ -27,10 +28,15 @@ UNSAFE = frozenset({Carrier.QUERY, Carrier.KEY_COOKIE})
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A credential as it came: bounded, ASCII, not yet believed."""
+    """A credential as it came: bounded, ASCII, not yet believed.
+
+    Attributes:
+        client: from where, when its scheme is asked.
+    """
 
     carrier: Carrier
     value: str = field(repr=False)
+    client: Client = field(default=NOWHERE, compare=False)
 
 
 class Scheme(Protocol):

@@ -134,7 +134,7 @@ async def test_what_ends_by_itself_is_watched_no_longer(opened):
     mini = await opened(routes=open_routes)
     alice = await mini.signed_in()
     assert (await alice.get("/brief")).text == "onetwo"
-    assert len(mini.auth.kernel.open_connections) == 0
+    assert len(mini.auth.kernel.authenticator.connections) == 0
     assert (await alice.logout()).status_code == 204
 
 

@@ -215,7 +215,7 @@ async def test_a_compromised_key_closes_what_its_tokens_keep_open(opened):
 
 
 async def is_open(mini: MiniApp, number: int) -> bool:
-    return len(mini.auth.kernel.open_connections) == number
+    return len(mini.auth.kernel.authenticator.connections) == number
 
 
 async def refused(mini: MiniApp, *browsers: Browser) -> bool:

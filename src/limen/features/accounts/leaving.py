@@ -68,6 +68,7 @@ class Leaving:
         kernel = self.kernel
         now = kernel.clock.now()
         due_at = now + self.grace
+        event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, account.id):
                 await kernel.users.change_within(connection, account.id, {"is_active": False})
@@ -78,9 +79,9 @@ class Leaving:
                 connection, RESTORE_ACCOUNT, subject=account.subject, payload={}, lifetime=self.grace
             )
             await self._post_scheduled(connection, account, secret, due_at)
+            await kernel.events.record(connection, event)
         kernel.revocation_log.apply(ended)
         self.wake_mail()
-        event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
         await kernel.events.publish(event)
 
     async def restore(self, token: str, *, client: Client = NOWHERE) -> None:
@@ -97,7 +98,8 @@ class Leaving:
             user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
             if user_id is None or not await self.restore_within(connection, user_id):
                 raise InvalidToken("no account is restored by this token")
-        event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+            event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+            await kernel.events.record(connection, event)
         await kernel.events.publish(event)
 
     async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
@@ -179,7 +181,8 @@ class Leaving:
 
     async def _remove(self, account: Account, client: Client, *, only_if: Check | None = None) -> bool:
         """Delete an account if it is still there, and if what is asked within the transaction says so."""
-        kernel, now = self.kernel, self.kernel.clock.now()
+        kernel, email = self.kernel, None if account.held.is_service else account.email
+        deleted = AccountDeleted(at=kernel.clock.now(), subject=account.subject, client=client, email=email)
         async with kernel.database.transaction() as connection:
             if only_if is not None and not await only_if(connection, account.id):
                 return False
@@ -187,11 +190,11 @@ class Leaving:
                 entry = await kernel.users.remove(connection, account.id)
             if entry is None:
                 return False
+            await kernel.events.record(connection, deleted)
             await kernel.one_time.void_all_within(connection, account.subject)
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
-        email = None if account.held.is_service else account.email
-        await kernel.events.publish(AccountDeleted(at=now, subject=account.subject, client=client, email=email))
+        await kernel.events.publish(deleted)
         return True
 
     async def _is_due(self, connection: AsyncConnection, user_id: object) -> bool:

@@ -1,6 +1,7 @@
 """HTTP of the feature `accounts`: register, and one's own account."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ SIGN_OUT = permission("users:write") & ~method("api_key")
 """An API key ends nobody's sessions."""
 
 MAX_PAGE = 200
+MAX_CHALLENGE = 4096
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 
 RESTORE_PAGE = Page(
@@ -54,6 +56,7 @@ class RegisterIn(BaseModel):
     email: str = Field(max_length=254)
     password: str = Field(max_length=MAX_BYTES + 1)
     username: str | None = Field(None, max_length=64)
+    challenge: str | None = Field(None, max_length=MAX_CHALLENGE, description="after 403 `challenge_required`")
 
 
 class AccountChange(BaseModel):
@@ -120,7 +123,7 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
         "/register",
         status_code=201,
         response_model=_with(UserOut, profile),
-        responses=refusals(400, 409, 413, 422, 429, 503),
+        responses=refusals(400, 403, 409, 413, 422, 429, 503),
     )
     async def register(body: Register, request: Request) -> Mapping[str, object]:
         """Make an account."""
@@ -129,7 +132,7 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
             password=body.password,
             username=body.username,
             values=body.model_dump(exclude=set(RegisterIn.model_fields)),
-            client=kernel.client(request),
+            client=replace(kernel.client(request), challenge=body.challenge),
         )
         return kernel.users.describe(account)
 
@@ -144,7 +147,7 @@ def _discreet_register_route(service: AccountService, profile: type[BaseModel] |
     else:  # known only when the app runs
         Register = _with(RegisterIn, profile)
 
-    @router.post("/register", status_code=202, responses=refusals(400, 413, 422, 429, 503))
+    @router.post("/register", status_code=202, responses=refusals(400, 403, 413, 422, 429, 503))
     async def register(body: Register, request: Request) -> Accepted:
         """Make an account, which a mail asks to be confirmed; the answer does not tell whether there was one."""
         await service.sign_up(
@@ -152,7 +155,7 @@ def _discreet_register_route(service: AccountService, profile: type[BaseModel] |
             password=body.password,
             username=body.username,
             values=body.model_dump(exclude=set(RegisterIn.model_fields)),
-            client=kernel.client(request),
+            client=replace(kernel.client(request), challenge=body.challenge),
         )
         return Accepted()
 
@@ -205,7 +208,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
         user_id = kernel.users.parse_key(principal.subject)
         return await service.export(user_id, client=kernel.client(request))
 
-    @router.delete("/me", status_code=204, responses=refusals(409, 413, 422))
+    @router.delete("/me", status_code=204, responses=refusals(409, 413, 422, 429, 503))
     async def close_me(body: AccountClose, principal: Closing, request: Request) -> Response:
         """Delete one's own account; needs a sign-in of the last ten minutes and the password."""
         await service.close(principal, body.password, client=kernel.client(request))

@@ -87,7 +87,8 @@ class AccountService(Leaving):
             Unprocessable: the e-mail address or username is not of the form.
             WeakPassword: the password is refused.
             EmailTaken, UsernameTaken: another account has it.
-            TooManyRequests: a limit is used up.
+            TooManyRequests: too many were made from this address, or tried with this one.
+            ChallengeRequired: nearly too many, and the client must show that a person sits there.
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
@@ -103,7 +104,9 @@ class AccountService(Leaving):
             _refuse_taken(violation)
         self.wake_mail()
         account = await self.get(user_id)
-        await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=account.subject, client=client))
+        now = self.kernel.clock.now()
+        registered = Registered(at=now, subject=account.subject, client=client, roles=tuple(sorted(granted)))
+        await self.kernel.events.publish(registered)
         return account
 
     async def sign_up(
@@ -123,7 +126,7 @@ class AccountService(Leaving):
         Raises:
             Unprocessable: the e-mail address or username is not of the form.
             WeakPassword: the password is refused.
-            TooManyRequests: a limit is used up.
+            TooManyRequests, ChallengeRequired: as in `register`.
         """
         if self.greeter is None:
             raise RuntimeError("sign_up needs the feature email_verification: use register")
@@ -142,7 +145,8 @@ class AccountService(Leaving):
         self.wake_mail()
         now = self.kernel.clock.now()
         if user_id is not None:
-            await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client))
+            roles = self._default_roles()
+            await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
         else:
             subject = known.subject if known else None
             await self.kernel.events.publish(RegisteredAgain(at=now, subject=subject, client=client))
@@ -161,7 +165,8 @@ class AccountService(Leaving):
                 user_id = await self._add(connection, address, None, None, self._default_roles(), proved)
         except UniqueViolation as violation:
             _refuse_taken(violation)
-        await self.kernel.events.publish(Registered(at=self.kernel.clock.now(), subject=str(user_id), client=client))
+        now, roles = self.kernel.clock.now(), self._default_roles()
+        await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
         return await self.get(user_id)
 
     async def get(self, user_id: object) -> Account:
@@ -299,14 +304,18 @@ class AccountService(Leaving):
             LastAdmin: nobody active would hold `*` any more.
         """
         kernel = self.kernel
+        changed = AccountUpdated(
+            at=kernel.clock.now(), subject=str(user_id), client=client, fields=("is_active",), is_active=active
+        )
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, user_id):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
+            await kernel.events.record(connection, changed)
             ended = () if active else await self.shut_out(connection, user_id, reason="user_disabled")
             await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
-        await self._report_change(user_id, ("is_active",), client)
+        await kernel.events.publish(changed)
         return await self.get(user_id)
 
     async def set_verified(self, user_id: object, verified: bool, *, client: Client = NOWHERE) -> Account:
@@ -339,9 +348,9 @@ class AccountService(Leaving):
         return ended
 
     async def _digest_of(self, password: str, email: Identity, username: Identity | None, client: Client) -> str:
-        await self.kernel.limits.take("register", client=client, account=email.canonical)
         context = self.passwords.context(email.typed, username.typed if username else "")
         self.passwords.rules.check(password, context=context)
+        await self.kernel.limits.take("register", client=client, account=email.canonical)
         return await self.passwords.hasher.hash(password)
 
     async def _add(

@@ -39,8 +39,9 @@ class ApiKeyScheme:
         return presented.value.startswith(f"{KIND}_")
 
     async def verify(self, presented: Presented) -> Principal:
-        key = await self._service.verify(presented.value)
         kernel = self._service.kernel
+        with kernel.limits.failing("key", client=presented.client):
+            key = await self._service.verify(presented.value)
         carried = self._service.carried(key)
         remembered_until = kernel.clock.now() + timedelta(minutes=kernel.settings.access_token_expire_minutes)
         return Principal(

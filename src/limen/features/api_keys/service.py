@@ -1,6 +1,6 @@
 """Decides about API keys: what one proves, who may have which, how they are replaced and taken back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
@@ -17,7 +17,7 @@ from limen.core.principal import Principal
 from limen.core.revocations import FOREVER, Revocation, Revoked
 from limen.core.rights import Carried, Held, carry, check_holds, granted
 from limen.errors import Conflict, InvalidCredential, NotFound, TooManyKeys
-from limen.events import ApiKeyCreated, ApiKeyLeaked, ApiKeyRevoked, ApiKeyRotated
+from limen.events import ApiKeyCreated, ApiKeyLeaked, ApiKeyRevoked, ApiKeyRotated, Event
 from limen.features.api_keys.store import ApiKey, ApiKeyStore
 from limen.kernel import Kernel
 
@@ -95,7 +95,8 @@ class ApiKeyService:
             checked = replace(checked, scopes=self._narrowed(checked.scopes, held, within))
             key = ApiKey.new(token.id, user_id, digest=token.digest, terms=checked, held=held, now=now)
             await self.store.add(connection, key)
-        event = ApiKeyCreated(at=now, subject=key.subject, client=client, key_id=key.id, name=key.name)
+            event = ApiKeyCreated(at=now, subject=key.subject, client=client, key_id=key.id, name=key.name)
+            await self.kernel.events.record(connection, event)
         await self.kernel.events.publish(event)
         return NewApiKey(key=key, text=token.text)
 
@@ -174,12 +175,16 @@ class ApiKeyService:
             NotFound: there is none, or it was revoked before.
         """
         owner = None if user is None else self.kernel.users.key_of(user)
-        key = await self._end(key_id, reason=reason, owner=owner)
+        now = self.kernel.clock.now()
+
+        def revoked(key: ApiKey) -> Event:
+            return ApiKeyRevoked(
+                at=now, subject=key.subject, client=client, key_id=key.id, name=key.name, reason=reason
+            )
+
+        key = await self._end(key_id, reason=reason, owner=owner, event_of=revoked)
         if key is None:
             raise NotFound("no such API key", key=key_id)
-        now = self.kernel.clock.now()
-        event = ApiKeyRevoked(at=now, subject=key.subject, client=client, key_id=key.id, name=key.name, reason=reason)
-        await self.kernel.events.publish(event)
         return key
 
     async def rotate(
@@ -206,10 +211,10 @@ class ApiKeyService:
             successor = _successor(old, token, now=now, scopes=self._narrowed(old.scopes, held, within))
             entry = await self._supersede(connection, old, successor, now=now, ends_at=now + overlap)
             await self.store.add(connection, successor)
+            event = ApiKeyRotated(at=now, subject=old.subject, client=client, key_id=old.id, successor_id=successor.id)
+            await self.kernel.events.record(connection, event)
         self.kernel.revocation_log.apply([entry])
-        await self.kernel.events.publish(
-            ApiKeyRotated(at=now, subject=old.subject, client=client, key_id=old.id, successor_id=successor.id)
-        )
+        await self.kernel.events.publish(event)
         return NewApiKey(key=successor, text=token.text)
 
     async def report_leak(self, text: str, *, client: Client = NOWHERE) -> tuple[ApiKey, ...]:
@@ -240,21 +245,21 @@ class ApiKeyService:
         await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
 
     async def _revoke_leaked(self, key: ApiKey, client: Client) -> ApiKey:
-        ended = await self._end(key.id, reason="leaked", owner=None)
         now = self.kernel.clock.now()
-        await self.kernel.events.publish(
-            ApiKeyLeaked(
-                at=now,
-                subject=key.subject,
-                client=client,
-                key_id=key.id,
-                name=key.name,
-                was_live=ended is not None and key.is_live(now),
+
+        def leaked(was_live: bool) -> Event:
+            return ApiKeyLeaked(
+                at=now, subject=key.subject, client=client, key_id=key.id, name=key.name, was_live=was_live
             )
-        )
+
+        ended = await self._end(key.id, reason="leaked", owner=None, event_of=lambda _: leaked(key.is_live(now)))
+        if ended is None:
+            await self.kernel.events.publish(leaked(False))
         return ended or key
 
-    async def _end(self, key_id: str, *, reason: str, owner: object | None) -> ApiKey | None:
+    async def _end(
+        self, key_id: str, *, reason: str, owner: object | None, event_of: Callable[[ApiKey], Event]
+    ) -> ApiKey | None:
         kernel = self.kernel
         if not is_token_id(key_id):
             return None
@@ -264,8 +269,11 @@ class ApiKeyService:
             if key is None:
                 return None
             entry = self._revocation(key.id, version=FOREVER, now=now)
+            event = event_of(key)
+            await kernel.events.record(connection, event)
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
+        await kernel.events.publish(event)
         return key
 
     async def _supersede(

@@ -202,9 +202,11 @@ class EmailVerificationService:
             await self.accounts.restore_within(connection, change.user_id)
             taken = await self.accounts.disown_within(connection, change.user_id)
             await self.resets.post_within(connection, subject, canonical=change.email_canonical, to=change.email)
+            undone = EmailChangeUndone(at=kernel.clock.now(), subject=subject, client=client)
+            await kernel.events.record(connection, undone)
         self.mail.wake()
         await self.accounts.report_disowned(change.user_id, taken, reason="email_change_undone", client=client)
-        await kernel.events.publish(EmailChangeUndone(at=kernel.clock.now(), subject=subject, client=client))
+        await kernel.events.publish(undone)
         return await self.accounts.get(change.user_id)
 
     # --- what a half-done sign-in waits for
@@ -310,9 +312,10 @@ class EmailVerificationService:
             if waiting is None:
                 return None
             change = await self._replace(connection, waiting)
+            changed = EmailChanged(at=kernel.clock.now(), subject=str(change.user_id), client=client)
+            await kernel.events.record(connection, changed)
         self.mail.wake()
-        now, subject = kernel.clock.now(), str(change.user_id)
-        await kernel.events.publish(EmailChanged(at=now, subject=subject, client=client))
+        await kernel.events.publish(changed)
         return await self.accounts.get(change.user_id)
 
     @asynccontextmanager

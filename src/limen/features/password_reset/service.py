@@ -11,7 +11,7 @@ from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.one_time import Consumed, nobody
 from limen.errors import InvalidToken
-from limen.events import EmailVerified, PasswordReset, PasswordResetRequested
+from limen.events import EmailVerified, PasswordChanged, PasswordReset, PasswordResetRequested
 from limen.features.accounts.service import AccountService
 from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.features.passwords.service import PasswordService
@@ -86,20 +86,23 @@ class PasswordResetService:
         digest = await self.passwords.hasher.hash(new_password)
         is_new_owner = not account.columns["is_verified"] and kernel.settings.email_verification != "off"
         taken: tuple[Revocation, ...] = ()
+        now = kernel.clock.now()
+        changed = PasswordChanged(at=now, subject=account.subject, client=client)
+        was_reset = PasswordReset(at=now, subject=account.subject, client=client)
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESET_PASSWORD, token)
             if waiting is None or not await self._prove(connection, account, waiting):
                 raise InvalidToken("the reset was used meanwhile, or the account has another address")
             if is_new_owner:
                 taken = await self.accounts.disown_within(connection, account.id)
-            ended = await self.passwords.set_within(connection, account.id, digest)
-        await self.passwords.report(account.id, ended, client=client)
-        now = kernel.clock.now()
+            ended = await self.passwords.set_within(connection, changed, account.id, digest)
+            await kernel.events.record(connection, was_reset)
+        await self.passwords.report(changed, ended)
         if is_new_owner:
             await self.accounts.report_disowned(account.id, taken, reason="email_verified", client=client)
         if not account.columns["is_verified"]:
             await kernel.events.publish(EmailVerified(at=now, subject=account.subject, client=client))
-        await kernel.events.publish(PasswordReset(at=now, subject=account.subject, client=client))
+        await kernel.events.publish(was_reset)
 
     async def _account_of(self, waiting: Consumed | None) -> Account:
         """The account whose reset waits.

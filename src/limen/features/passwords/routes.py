@@ -1,6 +1,7 @@
 """HTTP of the feature `passwords`: sign-in by form, change of password, the OAuth password grant."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -44,9 +45,8 @@ class PasswordGrant:
         form = request.form
         if "username" not in form or "password" not in form:
             raise InvalidRequest("username or password is missing")
-        outcome = await self._service.login(
-            form["username"], form["password"], scope=form.get("scope"), client=request.client
-        )
+        client = replace(request.client, challenge=form.get("challenge"))
+        outcome = await self._service.login(form["username"], form["password"], scope=form.get("scope"), client=client)
         if isinstance(outcome, Pending):
             raise StepPending(step=outcome.step, ticket=outcome.ticket)
         return outcome
@@ -64,7 +64,8 @@ def routes(service: PasswordService) -> Sequence[APIRouter]:
         response_model_exclude_none=True,
         responses=refusals(400, 401, 403, 413, 415, 422, 429, 503),
         openapi_extra=form_schema(
-            {"username": "e-mail address or username", "password": "4 KB at most"}, {"scope": "space separated"}
+            {"username": "e-mail address or username", "password": "4 KB at most"},
+            {"scope": "space separated", "challenge": "the answer to a challenge, after 403 `challenge_required`"},
         ),
     )
     async def login(
@@ -76,13 +77,13 @@ def routes(service: PasswordService) -> Sequence[APIRouter]:
         _check_fields(form)
         if delivery == "cookie":
             kernel.origin.check_not_foreign(request)
-        client = kernel.client(request)
+        client = replace(kernel.client(request), challenge=form.get("challenge"))
         outcome = await service.login(
             form["username"], form["password"], scope=form.get("scope"), deliver=delivery, client=client
         )
         return deliver(outcome, cookie=kernel.cookie)
 
-    @router.post("/password/change", status_code=204, responses=refusals(413, 422))
+    @router.post("/password/change", status_code=204, responses=refusals(413, 422, 429, 503))
     async def change_password(body: PasswordChange, principal: Owner, request: Request) -> Response:
         """Replace the password; every other session ends."""
         await service.change(

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import canonical_identifier
+from limen.core.limits import by_id
 from limen.core.login import Completed, Pending, Proof
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
@@ -42,10 +43,14 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: whatever was wrong.
+            TooManyRequests: too many tries failed on this account or from this address; nothing was looked at.
+            ChallengeRequired: nearly too many, and the client must show that a person sits there.
             Unavailable: too many passwords wait, or the database is down.
         """
-        keyed = await self.store.find(canonical_identifier(identifier) or _NOBODY)
-        reason = await self._refusal(keyed, password)
+        canonical = canonical_identifier(identifier)
+        keyed = await self.store.find(canonical or _NOBODY)
+        account = by_id(keyed.account.subject) if keyed else canonical or identifier.strip().casefold()
+        reason = await self._try(keyed, password, account=account, client=client)
         if keyed is None or reason:
             await self._report(identifier, keyed, reason, client)
             raise IncorrectLogin(reason)
@@ -64,6 +69,7 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: whatever was wrong.
+            TooManyRequests, ChallengeRequired: as in `verify`.
             InvalidScope: the scope is malformed.
             InvalidRequest: nothing here delivers that way.
         """
@@ -78,10 +84,11 @@ class PasswordService:
 
         Raises:
             IncorrectLogin: `current` is wrong.
+            TooManyRequests: too many tries failed, here and at sign-in together.
             WeakPassword: `new` is refused.
         """
         keyed = await self.store.find_of(user_id)
-        reason = await self._refusal(keyed, current)
+        reason = await self._try(keyed, current, account=by_id(str(user_id)), client=client)
         if keyed is None or keyed.digest is None or reason:
             raise IncorrectLogin(reason, user=user_id)
         self.rules.check(new, context=self.context_of(keyed.account), field="new_password")
@@ -109,21 +116,22 @@ class PasswordService:
 
         await self._replace(user_id, put, keep=None, client=client)
 
-    async def set_within(self, connection: AsyncConnection, user_id: object, digest: str) -> tuple[Revocation, ...]:
+    async def set_within(
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, digest: str
+    ) -> tuple[Revocation, ...]:
         """Give a user a digest inside a caller's transaction; every session ends. `report` after its commit."""
-        await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
-        return await self._end_with_the_old(connection, user_id, keep=None)
+        await self.store.set(connection, user_id, digest, at=changed.at)
+        return await self._end_with_the_old(connection, changed, user_id, keep=None)
 
-    async def report(self, user_id: object, ended: Iterable[Revocation], *, client: Client = NOWHERE) -> None:
+    async def report(self, changed: PasswordChanged, ended: Iterable[Revocation]) -> None:
         """Let a committed change of password take effect here, and tell who listens."""
-        kernel = self.kernel
-        entries = tuple(ended)
+        kernel, entries = self.kernel, tuple(ended)
         kernel.revocation_log.apply(entries)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(PasswordChanged(at=now, subject=subject, client=client))
-        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
+        await kernel.events.publish(changed)
+        ids, reason = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION), "password_changed"
+        at, subject, client = changed.at, changed.subject, changed.client
         await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="password_changed")
+            SessionsEnded(at=at, subject=subject, client=client, session_ids=ids, reason=reason)
         )
 
     async def add(self, connection: AsyncConnection, user_id: object, digest: str) -> None:
@@ -137,6 +145,14 @@ class PasswordService:
     def context(self, *names: str) -> Iterable[str]:
         """The same from names; the site's own among them."""
         return (*names, (urlsplit(self.kernel.settings.base_url).hostname or "").removeprefix("www."))
+
+    async def _try(self, keyed: Keyed | None, password: str, *, account: str, client: Client) -> str:
+        """The same, counted before the work: sign-in and whatever else asks for the password share one budget."""
+        async with await self.kernel.limits.take("login", client=client, account=account) as attempt:
+            reason = await self._refusal(keyed, password)
+            if not reason:
+                await attempt.give_back()
+        return reason
 
     async def _refusal(self, keyed: Keyed | None, password: str) -> str:
         """Why this password proves nobody, after the same work in every case; empty when it proves."""
@@ -153,16 +169,18 @@ class PasswordService:
         return ""
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
+        changed = PasswordChanged(at=self.kernel.clock.now(), subject=str(user_id), client=client)
         async with self.kernel.database.transaction() as connection:
             await write(connection)
-            ended = await self._end_with_the_old(connection, user_id, keep=keep)
-        await self.report(user_id, ended, client=client)
+            ended = await self._end_with_the_old(connection, changed, user_id, keep=keep)
+        await self.report(changed, ended)
 
     async def _end_with_the_old(
-        self, connection: AsyncConnection, user_id: object, *, keep: UUID | None
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, *, keep: UUID | None
     ) -> tuple[Revocation, ...]:
         """Sessions, and what was asked for by mail, may be those of whoever knew the old password."""
         kernel = self.kernel
+        await kernel.events.record(connection, changed)
         await kernel.one_time.void_within(connection, str(user_id), OF_THE_PASSWORD)
         return await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
 

@@ -84,12 +84,13 @@ class RoleService:
                 if by is not None:
                     await self._check_holds(connection, by, user_id, wanted)
                 entry = await self._replace(connection, user_id, wanted)
+            changed = await self._record(connection, user_id, client)
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
+        await kernel.events.publish(changed)
         account = await kernel.users.find(user_id)
         if account is None:
             raise NotFound("the user is gone", user=user_id)
-        await self._report(account, client)
         return account
 
     async def _replace(self, connection: AsyncConnection, user_id: object, wanted: _Wanted) -> Revocation:
@@ -134,16 +135,17 @@ class RoleService:
     def _is_known(self, name: str) -> bool:
         return is_permission(name) and self.kernel.vocabulary.knows_permission(name)
 
-    async def _report(self, account: Account, client: Client) -> None:
-        await self.kernel.events.publish(
-            RightsChanged(
-                at=self.kernel.clock.now(),
-                subject=account.subject,
-                client=client,
-                roles=tuple(sorted(account.held.roles)),
-                permissions=tuple(sorted(account.held.permissions)),
-            )
+    async def _record(self, connection: AsyncConnection, user_id: object, client: Client) -> RightsChanged:
+        held = await self.kernel.rights.find(connection, user_id) or Held()
+        changed = RightsChanged(
+            at=self.kernel.clock.now(),
+            subject=str(user_id),
+            client=client,
+            roles=tuple(sorted(held.roles)),
+            permissions=tuple(sorted(held.permissions)),
         )
+        await self.kernel.events.record(connection, changed)
+        return changed
 
 
 def _wanted(roles: Iterable[str] | None, permissions: Iterable[str] | None) -> _Wanted:

@@ -21,7 +21,7 @@ from limen.core.strict_json import parse_object
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
 from limen.errors import InvalidTarget, NotFound, TooManyKeys, Unprocessable, UsernameTaken
-from limen.events import ClientTokenIssued, ServiceCreated, ServiceCredentialAdded, ServiceCredentialsEnded
+from limen.events import ClientTokenIssued, Event, ServiceCreated, ServiceCredentialAdded, ServiceCredentialsEnded
 from limen.features.services.store import ServiceCredential, ServiceStore
 from limen.features.tokens.service import TokenService
 from limen.kernel import Kernel
@@ -90,9 +90,18 @@ class ServiceAccounts:
                     values=own,
                 )
                 await kernel.rights.grant(connection, user_id, roles=roles, permissions=permissions)
+                created = ServiceCreated(
+                    at=now,
+                    subject=str(user_id),
+                    client=client,
+                    name=name,
+                    roles=tuple(sorted(roles)),
+                    permissions=tuple(sorted(permissions)),
+                )
+                await kernel.events.record(connection, created)
         except UniqueViolation:
             raise UsernameTaken from None
-        await kernel.events.publish(ServiceCreated(at=now, subject=str(user_id), client=client, name=name))
+        await kernel.events.publish(created)
         return await self.get(str(user_id))
 
     async def get(self, subject: str) -> Account:
@@ -188,9 +197,11 @@ class ServiceAccounts:
                 raise NotFound("no such credential", credential=credential_id)
             epoch = await kernel.rights.count(connection, service.id)
             entry = kernel.users.lockout(service.id, epoch=epoch or 0)
+            ended = self._end_of(service, (credential_id,), "revoked", client)
+            await kernel.events.record(connection, ended)
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
-        await self._report_end(service, (credential_id,), "revoked", client)
+        await kernel.events.publish(ended)
 
     async def issue(
         self, service: ProvenClient, *, scope: str | None = None, audience: str | None = None, client: Client = NOWHERE
@@ -257,19 +268,20 @@ class ServiceAccounts:
             if await self.store.count_live(connection, service.id, now) >= MAX_CREDENTIALS:
                 raise TooManyKeys("the service has too many credentials", service=service.id)
             await self.store.add(connection, credential)
-        added = ServiceCredentialAdded(
-            at=now, subject=service.subject, client=client, credential_id=credential.id, method=credential.method
-        )
-        await kernel.events.publish(added)
-        if ended:
-            await self._report_end(service, ended, "rotated", client)
+            added = ServiceCredentialAdded(
+                at=now, subject=service.subject, client=client, credential_id=credential.id, method=credential.method
+            )
+            events: list[Event] = [added, *([self._end_of(service, ended, "rotated", client)] if ended else [])]
+            for event in events:
+                await kernel.events.record(connection, event)
+        for event in events:
+            await kernel.events.publish(event)
 
-    async def _report_end(self, service: Account, ids: tuple[str, ...], reason: str, client: Client) -> None:
+    def _end_of(self, service: Account, ids: tuple[str, ...], reason: str, client: Client) -> ServiceCredentialsEnded:
         now = self.kernel.clock.now()
-        event = ServiceCredentialsEnded(
+        return ServiceCredentialsEnded(
             at=now, subject=service.subject, client=client, credential_ids=ids, reason=reason
         )
-        await self.kernel.events.publish(event)
 
 
 def _service(account: Account | None) -> Account:

@@ -52,7 +52,8 @@ class SessionService:
         await kernel.events.publish(event)
         lifetime = kernel.sessions.lifetimes.absolute  # the idle end moves without writing a cookie
         cookie = Cookie(value=token.text, max_age=int(lifetime.total_seconds()))
-        return Completed(body={"user": kernel.users.describe(account)}, cookie=cookie)
+        device = kernel.limits.device(account.subject, client)
+        return Completed(body={"user": kernel.users.describe(account)}, cookie=cookie, device=device)
 
     async def verify(self, value: str) -> Session:
         """The live session that a cookie's value proves.

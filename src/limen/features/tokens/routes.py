@@ -99,7 +99,7 @@ def _oauth_routes(service: TokenService) -> APIRouter:
     async def revoke(request: Request, form: FormFields) -> Response:
         """End the session of a token, whatever it is worth (RFC 7009)."""
         oauth_client = await _prove_client(kernel, request, form)
-        await service.revoke(_token_in(form), oauth_client=oauth_client)
+        await service.revoke(_token_in(form), oauth_client=oauth_client, client=kernel.client(request))
         return Response(status_code=200)
 
     @router.post(
@@ -183,7 +183,8 @@ async def _prove_client(kernel: Kernel, request: Request, form: Mapping[str, str
     method = kernel.client_methods.get(presented.method)
     if method is None:
         raise InvalidClient("no client is known by this method", method=presented.method, client=presented.client_id)
-    return await method.prove(presented)
+    with kernel.limits.failing("client", client=kernel.client(request)):
+        return await method.prove(presented)
 
 
 def _client_methods(kernel: Kernel) -> Mapping[str, object]:
@@ -211,6 +212,7 @@ def _public(document: Mapping[str, object]) -> JSONResponse:
 _TOKEN_FIELDS = {
     "username": "e-mail address or username, for `password`",
     "password": "for `password`",
+    "challenge": "the answer to a challenge, for `password`, after `challenge_required`",
     "refresh_token": "for `refresh_token`",
     "scope": "space separated; asking for more than is held is dropped",
     "client_id": "of a service account, for `client_credentials`; none is needed else",

@@ -16,8 +16,8 @@ from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Carried, Held, carry
 from limen.core.token_pair import SignIn, TokenPair
 from limen.db.sessions import Session
-from limen.errors import AuthError, InvalidGrant
-from limen.events import LoggedIn, RefreshReused, SessionsEnded, TokensRefreshed
+from limen.errors import AuthError, InvalidGrant, TooManyRequests
+from limen.events import LoggedIn, RefreshReused, SessionsEnded, TokenRevoked, TokensRefreshed
 from limen.http.authenticate import Authenticator
 from limen.http.scheme import Carrier, Presented
 from limen.kernel import Kernel
@@ -67,15 +67,17 @@ class TokenService:
 
         Raises:
             InvalidGrant: forged, expired, revoked, or replayed after the grace, which ends the session.
+            TooManyRequests: too many bad ones came from this address, or too many replays of this session's.
         """
         arrived = self.kernel.clock.now()  # a wait for a busy database is not the client's
         asked = parse_scope(scope) if scope else None
-        pair = self.refresh_tokens.read(token)
-        key = await self.kernel.keys.signing_key()
-        session = await self.kernel.sessions.rotate(pair, grace=self._grace)
-        session = session or await self._rotated_before(pair, client, arrived=arrived)
-        if not session.held.is_active:
-            raise InvalidGrant("the user is disabled", session=session.id)
+        with self.kernel.limits.failing("refresh", client=client):
+            pair = self.refresh_tokens.read(token)
+            key = await self.kernel.keys.signing_key()
+            session = await self.kernel.sessions.rotate(pair, grace=self._grace)
+            session = session or await self._rotated_before(pair, client, arrived=arrived)
+            if not session.held.is_active:
+                raise InvalidGrant("the user is disabled", session=session.id)
         carried = carry(session.held, self.kernel.roles, scope=session.scope)
         if asked is not None:
             narrowed = format_scope(intersect(carried.permissions, asked))
@@ -108,7 +110,7 @@ class TokenService:
         }
         return Completed(body=body)
 
-    async def revoke(self, token: str, *, oauth_client: ProvenClient | None = None) -> None:
+    async def revoke(self, token: str, *, oauth_client: ProvenClient | None = None, client: Client = NOWHERE) -> None:
         """Take back a token of ours: its session ends, or it alone where it belongs to none (RFC 7009 §2.1).
 
         A client that proved who it is takes back only what was issued to it.
@@ -117,7 +119,7 @@ class TokenService:
         if pair is not None and oauth_client is None:
             await self._end_session(pair.session_id)
             return
-        principal = await self._principal_of(token)
+        principal = await self._principal_of(token, client)
         if principal is None or (oauth_client is not None and principal.client_id != oauth_client.client_id):
             return
         session_id = parse_uuid(principal.session_id or "")
@@ -176,6 +178,7 @@ class TokenService:
         if session is None or not session.is_live(now):
             raise InvalidGrant("the session is gone, ended or expired", session=pair.session_id)
         if session.was_rotated_within(pair.generation, self._grace, now=arrived):
+            self.kernel.limits.pace("replay", str(session.id))
             return session
         if pair.generation < session.generation:
             await self.kernel.sessions.end(session.id, reason="refresh_reused")
@@ -221,6 +224,8 @@ class TokenService:
         async with kernel.database.transaction() as connection:
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
+        now, subject = kernel.clock.now(), principal.subject
+        await kernel.events.publish(TokenRevoked(at=now, subject=subject, credential_id=principal.credential_id))
 
     def _pair_in(self, token: str) -> RefreshPair | None:
         try:
@@ -228,12 +233,12 @@ class TokenService:
         except InvalidGrant:
             return None
 
-    async def _principal_of(self, token: str) -> Principal | None:
+    async def _principal_of(self, token: str, client: Client) -> Principal | None:
         """Who a token of ours proves; a trusted issuer's is not ours to take back, whatever `sid` it says."""
         try:
-            principal = await self.authenticator.prove(Presented(Carrier.BEARER, token))
+            principal = await self.authenticator.prove(Presented(Carrier.BEARER, token, client))
         except AuthError as error:
-            if error.status >= 500:
+            if error.status >= 500 or isinstance(error, TooManyRequests):
                 raise
             return None
         return principal if principal.issuer == self.kernel.settings.issuer else None
