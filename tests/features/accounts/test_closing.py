@@ -9,6 +9,7 @@ from tests.features.mini_app import both_carriers
 
 from limen import Accounts, ApiKeys, Roles
 from limen.events import AccountDeleted, AccountDeletionScheduled, AccountExported, AccountRestored
+from limen.features import Audit
 from limen.testing import PASSWORD
 
 pytestmark = pytest.mark.anyio
@@ -146,3 +147,16 @@ async def test_what_rights_an_export_shows_are_those_of_the_account(opened):
     assert exported["account"]["roles"] == ["editor"]
     assert Roles.name not in exported
     assert json.dumps(exported, default=str)
+
+
+async def test_an_export_holds_ones_own_entries_of_the_audit_and_nobody_elses_whereabouts(opened):
+    mini, _ = await open_mailing(opened, Audit())
+    alice = await mini.signed_in()
+    await mini.visitor().login(password="wrong")
+    await mini.auth[Accounts].set_active(alice.account.id, True)
+    await mini.auth[Audit].write()
+    entries = (await alice.get("/users/me/export")).json()["audit"]["entries"]
+    assert {"registered", "logged_in", "account_updated"} <= {entry["event"] for entry in entries}
+    (signed_in,) = (entry for entry in entries if entry["event"] == "logged_in")
+    assert signed_in["ip"] == "203.0.113.7"
+    assert all("ip" not in entry for entry in entries if entry["event"] == "account_updated")
