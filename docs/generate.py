@@ -44,6 +44,7 @@ SENTENCES: Mapping[str, str] = {
     "revocation_poll_seconds": "How often a worker looks at the revocation log, if nothing wakes it sooner",
     "revocation_deaf_seconds": "Without word from the log for so long, a worker answers 503",
     "audiences": "Other APIs that service accounts may ask tokens for, comma separated",
+    "email_verification": "`off`, `optional` (a mail at registration) or `required` (no sign-in before it is answered)",
     "max_sessions": "How many sessions a user may have; one more ends the one that was seen longest ago",
 }
 NOT_READ = "*Nothing reads it yet.*"

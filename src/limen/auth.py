@@ -238,15 +238,30 @@ def default_features() -> tuple[Feature, ...]:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
     from limen.features.audit import Audit
+    from limen.features.email_verification import EmailVerification
     from limen.features.limits import Limits
     from limen.features.mail import Mail
+    from limen.features.password_reset import PasswordReset
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Limits(), Mail(), Audit())
+    return (
+        Passwords(),
+        Tokens(),
+        Sessions(),
+        ApiKeys(),
+        Services(),
+        Accounts(),
+        Roles(),
+        Limits(),
+        Mail(),
+        PasswordReset(),
+        EmailVerification(),
+        Audit(),
+    )
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

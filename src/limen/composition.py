@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from limen.core.clock import Clock
-from limen.core.keys import Keys, SigningKey
+from limen.core.keys import Keys, SigningKey, derive_key
 from limen.core.limits import Limits
 from limen.core.login import Grant, Login
 from limen.core.oauth_client import ClientMethod
@@ -17,6 +17,7 @@ from limen.core.revocations import Revocations
 from limen.core.roles import Role
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.addresses import AddressStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
@@ -82,8 +83,10 @@ def build_kernel(
         lifetimes=lifetimes,
         max_sessions=settings.max_sessions,
     )
-    one_time = OneTimeSecrets(database, tables, clock=clock)
     secrets = _secrets(settings)
+    code_keys = tuple(derive_key(secret, purpose="one-time codes") for secret in secrets)
+    one_time = OneTimeSecrets(database, tables, clock=clock, code_keys=code_keys)
+    addresses = AddressStore(database, tables, clock=clock)
     keys = given_keys(settings) or stored_keys(
         settings,
         database,
@@ -102,7 +105,13 @@ def build_kernel(
         clock=clock,
         poll_seconds=settings.revocation_poll_seconds,
         last_seen=last_seen,
-        purges=(log.purge, one_time.purge, keys.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
+        purges=(
+            log.purge,
+            one_time.purge,
+            addresses.purge,
+            keys.purge,
+            partial(sessions.purge, keep=KEEP_ENDED_SESSIONS),
+        ),
     )
     if can_notify(database.engine):
         follower.run(partial(listen, database.engine, follower.wake))
@@ -155,6 +164,7 @@ def build_kernel(
         one_time=one_time,
         identities=identities,
         newcomers=newcomers,
+        addresses=addresses,
         revocations=revocations,
         revocation_log=log,
         last_seen=last_seen,

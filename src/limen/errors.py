@@ -171,6 +171,13 @@ class SignUpClosed(AuthError):
     detail = "There is no account for this sign-in here, and none is made by it."
 
 
+class AnotherBrowser(AuthError):
+    """A link to sign in was opened in another browser than the one that asked for it; it is still good there."""
+
+    code = "another_browser"
+    detail = "Open the link in the browser in which you asked for it, or type the code of the mail there."
+
+
 class Forbidden(AuthError):
     """Authenticated, and not allowed."""
 

@@ -120,6 +120,10 @@ class Feature:
         """Its group of commands."""
         return None
 
+    async def export_of(self, user_id: object) -> Mapping[str, object]:  # noqa: ARG002 - the seam's shape
+        """What it holds of a person, for that person to take along; never a secret, nor what proves one."""
+        return {}
+
     async def disown(
         self,
         connection: AsyncConnection,  # noqa: ARG002 - the seam's shape

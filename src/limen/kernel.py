@@ -19,6 +19,7 @@ from limen.core.roles import Role
 from limen.core.rules import issued_by, with_account
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.addresses import AddressStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
@@ -69,6 +70,7 @@ class Kernel:
     one_time: OneTimeSecrets
     identities: IdentityStore
     newcomers: Newcomers
+    addresses: AddressStore
     revocations: Revocations
     revocation_log: RevocationLog
     last_seen: LastSeen

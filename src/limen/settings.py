@@ -33,6 +33,9 @@ def _comma_list(value: object) -> object:
 
 CommaList = BeforeValidator(_comma_list)
 
+PagePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$", max_length=200)]
+"""Where a link in a mail leads to, under the base URL; links get their secret as the fragment."""
+
 
 def _also(name: str) -> AliasChoices:
     """The prefixed name first, then the tutorial's."""
@@ -79,6 +82,7 @@ class AuthSettings(BaseSettings):
     revocation_poll_seconds: float = Field(default=1, gt=0, le=60)
     revocation_deaf_seconds: float = Field(default=30, gt=0)
     max_sessions: int | None = Field(default=None, ge=1)
+    email_verification: Literal["off", "optional", "required"] = "off"
 
     @model_validator(mode="after")
     def _check_base_url(self) -> "AuthSettings":
@@ -91,6 +95,10 @@ class AuthSettings(BaseSettings):
     def issuer(self) -> str:
         """The `iss` of every token: the base URL plus `/auth` (RFC 8414 §2)."""
         return self.base_url.rstrip("/") + "/auth"
+
+    def page_link(self, path: str, secret: str) -> str:
+        """A link for a mail: to a page under the base URL, with the secret in the fragment, which no server sees."""
+        return f"{self.base_url.rstrip('/')}{path}#token={secret}"
 
     @property
     def expected_audience(self) -> str:

@@ -12,6 +12,7 @@ from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Held
+from limen.db.addresses import refuse_kept
 from limen.db.database import Database
 from limen.db.identities import identity_digest
 from limen.db.instances import InstanceLoader
@@ -167,7 +168,11 @@ class UserStore(Generic[U]):
         created_at: datetime,
         values: Mapping[str, object],
     ) -> object:
-        """Insert a user; the new key."""
+        """Insert a user; the new key.
+
+        Raises:
+            UniqueViolation: a name is taken, or the address is kept for who had it; it aborts the transaction.
+        """
         row = {
             "email": email.typed,
             "email_canonical": email.canonical,
@@ -177,7 +182,9 @@ class UserStore(Generic[U]):
             "rights_epoch": int(created_at.timestamp() * 1000),
             **values,
         }
-        return (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
+        key = (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
+        await refuse_kept(connection, self._tables.address_changes, email.canonical, now=self._clock.now())
+        return key
 
     async def change(self, user_id: object, values: Mapping[str, object]) -> bool:
         """Set columns of one user; False for no such user."""

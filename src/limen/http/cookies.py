@@ -26,13 +26,20 @@ class SessionCookie:
 
     Attributes:
         secure: whether browsers reach the app by https, whatever the hop behind the proxy speaks.
+        suffix: for a cookie beside the session's, such as `-link`.
     """
 
     secure: bool
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Under which it is sent."""
+        return cookie_name(secure=self.secure) + self.suffix
 
     def set(self, response: Response, cookie: Cookie) -> None:
         """Hand the session to the browser."""
-        self._set(response, cookie_name(secure=self.secure), cookie)
+        self._set(response, self.name, cookie)
 
     def set_device(self, response: Response, cookie: Cookie) -> None:
         """Hand it what it is known by from now on."""
@@ -40,8 +47,7 @@ class SessionCookie:
 
     def clear(self, response: Response) -> None:
         """Take it back."""
-        name = cookie_name(secure=self.secure)
-        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
 
     def _set(self, response: Response, name: str, cookie: Cookie) -> None:
         response.set_cookie(

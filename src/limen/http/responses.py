@@ -94,6 +94,12 @@ def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     return response
 
 
+def user_answer(described: Mapping[str, object]) -> Response:
+    """A user with the app's own fields, where no response model knows them."""
+    body = jsonable_encoder(dict(described), custom_encoder={datetime: _moment})
+    return JSONResponse(body, headers=dict(NO_STORE))
+
+
 def _moment(value: datetime) -> str:
     """RFC 3339 as pydantic writes it, so that a user reads the same in every answer."""
     return value.isoformat().replace("+00:00", "Z")

@@ -102,7 +102,10 @@ async def as_user(
         RuntimeError: a step holds the sign-in up.
     """
     email = email or f"user-{uuid4().hex[:8]}@example.com"
-    account = await auth[Accounts].register(email=email, password=PASSWORD, roles=roles, values=values)
+    proved = auth.settings.email_verification == "required"  # whoever signs in has
+    account = await auth[Accounts].register(
+        email=email, password=PASSWORD, roles=roles, is_verified=proved, values=values
+    )
     scope = None if scopes is None else " ".join(scopes)
     outcome = await auth[Passwords].login(email, PASSWORD, scope=scope)
     if isinstance(outcome, Pending):

@@ -174,7 +174,7 @@ class ApiKeyStore:
 
     async def end_all(
         self, connection: AsyncConnection, user_id: object, *, now: datetime, reason: str
-    ) -> Sequence[str]:
+    ) -> tuple[str, ...]:
         """Revoke whatever keys of this owner were not; their ids."""
         table = self._table
         statement = (
@@ -183,8 +183,7 @@ class ApiKeyStore:
             .values(ended_at=now, end_reason=reason, version=table.c.version + 1)
             .returning(table.c.id)
         )
-        ended: Sequence[str] = (await connection.execute(statement)).scalars().all()
-        return ended
+        return tuple((await connection.execute(statement)).scalars())
 
     def touch(self, key_ids: Sequence[str], now: datetime) -> Update:
         """The statement that writes `now` as the last use of these keys, unless another worker just did."""

@@ -1,6 +1,6 @@
 """Declares the feature `passwords`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from fastapi import APIRouter
@@ -87,6 +87,10 @@ class Passwords(PasswordService, Feature):
         self.hasher.make_up_for(await self.store.sample(but=self.hasher.own_form, limit=SAMPLE))
         if self.breaches is not None:
             await self.breaches.prepare()
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:
+        changed_at = await self.store.changed_at(user_id)
+        return {} if changed_at is None else {"changed_at": changed_at}
 
     async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
         await self.store.forget(connection, user_id)

@@ -12,6 +12,8 @@ from limen.core.limits import by_id
 from limen.core.login import Completed, Pending, Proof
 from limen.core.password_rules import BREACHED, PasswordRules, refuse
 from limen.core.passwords import PasswordHasher
+from limen.core.purposes import OF_THE_PASSWORD
+from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.errors import IncorrectLogin
 from limen.events import LoginFailed, PasswordChanged, SessionsEnded
@@ -116,6 +118,24 @@ class PasswordService:
 
         await self._replace(user_id, put, keep=None, client=client)
 
+    async def set_within(
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, digest: str
+    ) -> tuple[Revocation, ...]:
+        """Give a user a digest inside a caller's transaction; every session ends. `report` after its commit."""
+        await self.store.set(connection, user_id, digest, at=changed.at)
+        return await self._end_with_the_old(connection, changed, user_id, keep=None)
+
+    async def report(self, changed: PasswordChanged, ended: Iterable[Revocation]) -> None:
+        """Let a committed change of password take effect here, and tell who listens."""
+        kernel, entries = self.kernel, tuple(ended)
+        kernel.revocation_log.apply(entries)
+        await kernel.events.publish(changed)
+        ids, reason = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION), "password_changed"
+        at, subject, client = changed.at, changed.subject, changed.client
+        await kernel.events.publish(
+            SessionsEnded(at=at, subject=subject, client=client, session_ids=ids, reason=reason)
+        )
+
     async def add(self, connection: AsyncConnection, user_id: object, digest: str) -> None:
         """Store the first digest of a new account inside the transaction that makes it."""
         await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
@@ -169,18 +189,20 @@ class PasswordService:
         return ""
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
-        kernel = self.kernel
-        changed = PasswordChanged(at=kernel.clock.now(), subject=str(user_id), client=client)
-        async with kernel.database.transaction() as connection:
+        changed = PasswordChanged(at=self.kernel.clock.now(), subject=str(user_id), client=client)
+        async with self.kernel.database.transaction() as connection:
             await write(connection)
-            await kernel.events.record(connection, changed)
-            ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
-        kernel.revocation_log.apply(ended)
-        await kernel.events.publish(changed)
-        ids, at = tuple(entry.target for entry in ended), changed.at
-        await kernel.events.publish(
-            SessionsEnded(at=at, subject=changed.subject, client=client, session_ids=ids, reason="password_changed")
-        )
+            ended = await self._end_with_the_old(connection, changed, user_id, keep=keep)
+        await self.report(changed, ended)
+
+    async def _end_with_the_old(
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, *, keep: UUID | None
+    ) -> tuple[Revocation, ...]:
+        """Sessions, and what was asked for by mail, may be those of whoever knew the old password."""
+        kernel = self.kernel
+        await kernel.events.record(connection, changed)
+        await kernel.one_time.void_within(connection, str(user_id), OF_THE_PASSWORD)
+        return await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
 
     async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:
         subject = keyed.account.subject if keyed else None

@@ -72,6 +72,11 @@ class PasswordStore:
         statement = select(self._table.c.user_id).where(self._table.c.user_id == user_id)
         return (await connection.execute(statement)).first() is not None
 
+    async def changed_at(self, user_id: object) -> datetime | None:
+        """How old a user's password is; None without one."""
+        rows = await self._database.read(select(self._table.c.changed_at).where(self._table.c.user_id == user_id))
+        return rows[0].changed_at if rows else None
+
     async def upgrade(self, user_id: object, old: str, new: str) -> None:
         """Store the same password's digest at today's cost; its age does not change."""
         await self._database.write(self._swap(user_id, old).values(digest=new))

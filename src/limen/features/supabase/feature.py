@@ -169,11 +169,11 @@ class Supabase(SupabaseService, Feature):
     def checks(self) -> Sequence[Finding]:
         found = []
         if is_exposed(self.url):
-            found.append(Finding(id="limen.W030", sentence=f"{self.url} is asked by plain http: use https"))
+            found.append(Finding(id="limen.W040", sentence=f"{self.url} is asked by plain http: use https"))
         if self._key is not None and key_role(self._key) == "secret":
-            found.append(Finding(id="limen.W031", sentence=_MORE_THAN_NEEDED))
+            found.append(Finding(id="limen.W041", sentence=_MORE_THAN_NEEDED))
         if self._key is None:
-            found.append(Finding(id="limen.W032", sentence=_NO_KEY))
+            found.append(Finding(id="limen.W042", sentence=_NO_KEY))
         return found
 
     async def start(self) -> None:
