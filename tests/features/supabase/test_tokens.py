@@ -220,13 +220,13 @@ async def test_a_key_that_may_too_much_is_a_warning(tmp_path: Any, project: Chec
     for key, ids in (
         (project.key, []),
         (project.legacy_key("anon"), []),
-        (project.secret_key, ["limen.W031"]),
-        (project.legacy_key("service_role"), ["limen.W031"]),
-        (None, ["limen.W032"]),
+        (project.secret_key, ["limen.W041"]),
+        (project.legacy_key("service_role"), ["limen.W041"]),
+        (None, ["limen.W042"]),
     ):
         feature = Supabase("https://a.supabase.co", key=key)
         async with open_app(url, features=features_of(feature), roles=[Role("member", [], default=True)]):
             assert [finding.id for finding in feature.checks()] == ids
     feature = Supabase("http://10.0.0.7", key=project.key)
     async with open_app(url, features=features_of(feature)):
-        assert [finding.id for finding in feature.checks()] == ["limen.W030"]
+        assert [finding.id for finding in feature.checks()] == ["limen.W040"]
