@@ -115,7 +115,7 @@ def build_kernel(
     )
     if can_notify(database.engine):
         follower.run(partial(listen, database.engine, follower.wake))
-    if settings.redis_url:  # an empty one is none
+    if settings.redis_url is not None:
         feed = RedisFeed(settings.redis_url.get_secret_value(), settings.issuer, clock=clock)
         _mirror(feed, follower=follower, log=log, revocations=revocations)
     grants: dict[str, Grant] = {}
