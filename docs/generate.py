@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/settings.md and docs/errors.md from the code: `python docs/generate.py`, in limen's environment.
+"""Writes docs/{settings,errors,checks}.md from the code: `python docs/generate.py`, in limen's environment.
 
 A setting is described by its `Field(description=…)`, or by `SENTENCES` here; an error by its docstring.
 """
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings
 
 import limen
 import limen.features
+from limen.checks.check import Check, all_checks
 from limen.errors import AuthError
 from limen.feature import Feature
 from limen.settings import AuthSettings
@@ -43,6 +44,7 @@ SENTENCES: Mapping[str, str] = {
     "revocation_poll_seconds": "How often a worker looks at the revocation log, if nothing wakes it sooner",
     "revocation_deaf_seconds": "Without word from the log for so long, a worker answers 503",
     "audiences": "Other APIs that service accounts may ask tokens for, comma separated",
+    "email_verification": "`off`, `optional` (a mail at registration) or `required` (no sign-in before it is answered)",
     "max_sessions": "How many sessions a user may have; one more ends the one that was seen longest ago",
 }
 NOT_READ = "*Nothing reads it yet.*"
@@ -156,7 +158,58 @@ with visiting(app, auth) as client:
 """
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"settings.md": settings_page, "errors.md": errors_page}
+def checks_page() -> str:
+    """docs/checks.md."""
+    sections = "\n\n".join(map(_check_section, all_checks()))
+    rows = "\n".join(sorted(_said_by_features()))
+    return f"""\
+{WRITTEN_BY}
+# Findings
+
+What [`limen check`](check.md) looks for. The letter is the severity: `E` an error, `W` a warning, `I` a note.
+The number says what it is about: 1xx the app and its packages, 2xx the secret and the settings, 3xx password hashing,
+4xx tokens, 5xx routes, 6xx the database, 7xx what is beside the app, 8xx Supabase.
+
+## limen's features
+
+Features say these themselves, at every start too: an error stops it, a warning is logged.
+
+| finding | feature |
+|---|---|
+{rows}
+
+{sections}
+"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "checks.md": checks_page,
+}
+
+
+def _check_section(check: Check) -> str:
+    return f"""\
+## {check.id}
+
+**{check.title}** ({check.severity})
+
+{check.reason}
+
+*Cure:* {check.cure}"""
+
+
+def _said_by_features() -> set[str]:
+    """One row for each number that a feature's source names."""
+    named = re.compile(r'Finding\(\s*id="(limen\.[EWI]\d{3})"')
+    found: set[str] = set()
+    for path in (SOURCE / "features").glob("*/*.py"):
+        name = path.parent.name
+        page = DOCS / "features" / f"{name}.md"
+        shown = f"[{name}](features/{name}.md)" if page.exists() else name
+        found.update(f"| `{id}` | {shown} |" for id in named.findall(path.read_text("utf-8")))
+    return found
 
 
 def _group(title: str, model: type[BaseSettings]) -> str:

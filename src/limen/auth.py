@@ -120,12 +120,12 @@ class Auth(Authorization, Generic[U]):
         for part in parts:
             router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
-        include_apart(app, router)
+        include_apart(app, router, self.kernel.authenticator.causes)
         self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
         self._app = app
         self._must_decide_all = default == "deny"
         self._check_routes(app)
-        install_guards(app, self.kernel.authenticator, causes=self.kernel.causes)
+        install_guards(app, self.kernel.authenticator)
 
     def __getitem__(self, feature: type[F]) -> F:
         """The feature of this class: its own Python API, in and outside requests.
@@ -144,6 +144,11 @@ class Auth(Authorization, Generic[U]):
         if self._app is None:
             raise ConfigurationError("auth.install(app) was not called: call it once, after app = FastAPI()")
         return route_map(self._app, self.kernel.authenticator.schemes, own=self._own_endpoints)
+
+    @property
+    def app(self) -> FastAPI | None:
+        """The app that it was installed on."""
+        return self._app
 
     def explainer(self) -> Explainer:
         """Says why somebody would come in at a route of the app, or would not.
@@ -216,15 +221,16 @@ class Auth(Authorization, Generic[U]):
 
     def _check_features(self) -> None:
         for finding in (finding for feature in self.features.values() for finding in feature.checks()):
-            if finding.id.startswith("limen.E"):
+            if finding.severity == "error":
                 raise ConfigurationError(f"{finding.id}: {finding.sentence}")
-            _log.warning("%s: %s", finding.id, finding.sentence)
+            level = logging.WARNING if finding.severity == "warning" else logging.INFO
+            _log.log(level, "%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
-        if principal.issuer != self.settings.issuer:  # its `sub` is somebody else's name for somebody else
-            return None
+        is_own = principal.issuer == self.settings.issuer
+        subject = principal.subject if is_own else principal.account  # its `sub` is somebody else's name for somebody
         users = cast("UserStore[U]", self.kernel.users)
-        return await users.load(principal.subject)
+        return None if subject is None else await users.load(subject)
 
 
 def default_features() -> tuple[Feature, ...]:
@@ -232,15 +238,30 @@ def default_features() -> tuple[Feature, ...]:
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
     from limen.features.audit import Audit
+    from limen.features.email_verification import EmailVerification
     from limen.features.limits import Limits
     from limen.features.mail import Mail
+    from limen.features.password_reset import PasswordReset
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
     from limen.features.tokens import Tokens
 
-    return (Passwords(), Tokens(), Sessions(), ApiKeys(), Services(), Accounts(), Roles(), Limits(), Mail(), Audit())
+    return (
+        Passwords(),
+        Tokens(),
+        Sessions(),
+        ApiKeys(),
+        Services(),
+        Accounts(),
+        Roles(),
+        Limits(),
+        Mail(),
+        PasswordReset(),
+        EmailVerification(),
+        Audit(),
+    )
 
 
 def _gathered(features: Sequence[Feature | TrustedIssuer]) -> Sequence[Feature]:

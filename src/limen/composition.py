@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from limen.core.clock import Clock
-from limen.core.keys import Keys, SigningKey
+from limen.core.keys import Keys, SigningKey, derive_key
 from limen.core.limits import Limits
 from limen.core.login import Grant, Login
 from limen.core.oauth_client import ClientMethod
@@ -17,12 +17,14 @@ from limen.core.revocations import Revocations
 from limen.core.roles import Role
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.addresses import AddressStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
 from limen.db.identities import IdentityStore
 from limen.db.key_sources import given_keys, stored_keys
 from limen.db.last_seen import LastSeen
+from limen.db.newcomers import Newcomers
 from limen.db.notifications import can_notify, listen
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
@@ -81,8 +83,10 @@ def build_kernel(
         lifetimes=lifetimes,
         max_sessions=settings.max_sessions,
     )
-    one_time = OneTimeSecrets(database, tables, clock=clock)
     secrets = _secrets(settings)
+    code_keys = tuple(derive_key(secret, purpose="one-time codes") for secret in secrets)
+    one_time = OneTimeSecrets(database, tables, clock=clock, code_keys=code_keys)
+    addresses = AddressStore(database, tables, clock=clock)
     keys = given_keys(settings) or stored_keys(
         settings,
         database,
@@ -93,7 +97,7 @@ def build_kernel(
         clock=clock,
         token_life=lifetimes.credential,
     )
-    last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes)
+    last_seen = LastSeen(database, tables, clock=clock, lifetimes=lifetimes, issuer=settings.issuer)
     origin = OriginCheck(settings.base_url, trusted_origins=settings.trusted_origins)
     follower = Follower(
         log,
@@ -101,7 +105,13 @@ def build_kernel(
         clock=clock,
         poll_seconds=settings.revocation_poll_seconds,
         last_seen=last_seen,
-        purges=(log.purge, one_time.purge, keys.purge, partial(sessions.purge, keep=KEEP_ENDED_SESSIONS)),
+        purges=(
+            log.purge,
+            one_time.purge,
+            addresses.purge,
+            keys.purge,
+            partial(sessions.purge, keep=KEEP_ENDED_SESSIONS),
+        ),
     )
     if can_notify(database.engine):
         follower.run(partial(listen, database.engine, follower.wake))
@@ -112,6 +122,19 @@ def build_kernel(
     client_methods: dict[str, ClientMethod] = {}
     kernel_features = MappingProxyType(found)
     events = Events()
+    users = UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes)
+    identities = IdentityStore(database, tables, clock=clock)
+    newcomers = Newcomers(
+        database,
+        tables,
+        users=users,
+        identities=identities,
+        rights=rights,
+        roles=declared,
+        events=events,
+        clock=clock,
+        remember_for=timedelta(minutes=settings.access_token_expire_minutes),
+    )
     authenticator = Authenticator(
         revocations=revocations,
         clock=clock,
@@ -122,18 +145,27 @@ def build_kernel(
         client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
         address_of=partial(address_of, trusted_proxies=settings.trusted_proxies),
     )
+    authenticator.causes = RequestCauses(
+        memo=authenticator.memo,
+        client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+        issuer=settings.issuer,
+        clock=clock,
+        events=events,
+    )
     kernel = Kernel(
         settings=settings,
         clock=clock,
         events=events,
         database=database,
         tables=tables,
-        users=UserStore(database, tables, model=user, rights=rights, clock=clock, lifetimes=lifetimes),
+        users=users,
         rights=rights,
         administrators=Administrators(tables, declared.values()),
         sessions=sessions,
         one_time=one_time,
-        identities=IdentityStore(database, tables, clock=clock),
+        identities=identities,
+        newcomers=newcomers,
+        addresses=addresses,
         revocations=revocations,
         revocation_log=log,
         last_seen=last_seen,
@@ -142,13 +174,6 @@ def build_kernel(
         login=Login(tickets=one_time),
         limits=Limits(),
         authenticator=authenticator,
-        causes=RequestCauses(
-            memo=authenticator.memo,
-            client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
-            issuer=settings.issuer,
-            clock=clock,
-            events=events,
-        ),
         origin=origin,
         cookie=SessionCookie(secure=settings.is_secure),
         roles=declared,

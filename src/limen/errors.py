@@ -141,6 +141,43 @@ class InvalidToken(AuthError):
     detail = "The token is invalid, used or expired."
 
 
+class InvalidState(AuthError):
+    """A sign-in elsewhere comes back that this browser did not begin, or not to this provider, or not in time."""
+
+    code = "invalid_state"
+    detail = "This sign-in was not begun in this browser, was used already, or took too long. Begin again."
+
+
+class AccessDenied(AuthError):
+    """The person, or the provider, declined at the provider; or the account here is disabled."""
+
+    status = 403
+    code = "access_denied"
+    detail = "The sign-in was declined."
+
+
+class EmailMissing(AuthError):
+    """The provider names no e-mail address, and an account needs one."""
+
+    code = "email_missing"
+    detail = "The provider gave no email address, and an account needs one."
+
+
+class SignUpClosed(AuthError):
+    """Nobody here has this account elsewhere, and accounts are not made by it."""
+
+    status = 403
+    code = "sign_up_closed"
+    detail = "There is no account for this sign-in here, and none is made by it."
+
+
+class AnotherBrowser(AuthError):
+    """A link to sign in was opened in another browser than the one that asked for it; it is still good there."""
+
+    code = "another_browser"
+    detail = "Open the link in the browser in which you asked for it, or type the code of the mail there."
+
+
 class Forbidden(AuthError):
     """Authenticated, and not allowed."""
 
@@ -220,6 +257,27 @@ class TooManyKeys(Conflict):
     detail = "There are too many keys. Revoke some first."
 
 
+class AccountExists(Conflict):
+    """Somebody here has the e-mail address that the provider names, and nothing proves that it is the same person."""
+
+    code = "account_exists"
+    detail = "An account with this email exists. Sign in to it, then connect this provider there."
+
+
+class IdentityTaken(Conflict):
+    """The account elsewhere lets somebody else in here."""
+
+    code = "identity_taken"
+    detail = "This account is connected to somebody else here."
+
+
+class LastCredential(Conflict):
+    """Without it the person could not sign in any more."""
+
+    code = "last_credential"
+    detail = "This is the last way to sign in. Set a password or connect another account first."
+
+
 class LastAdmin(Conflict):
     """The change would leave no active holder of `*`."""
 
@@ -295,3 +353,10 @@ class Unavailable(AuthError):
     def __init__(self, reason: str = "", *, retry_after: int = 1, **context: object) -> None:
         super().__init__(reason, data={"retry_after": retry_after}, **context)
         self.retry_after = retry_after
+
+
+class ProviderUnavailable(Unavailable):
+    """A provider is down, slow, or answers what nobody understands."""
+
+    code = "provider_unavailable"
+    detail = "The provider does not answer at the moment. Try again, or sign in another way."

@@ -58,6 +58,14 @@ class Registered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountsImported(Event):
+    """So many accounts of another app were taken over from `source`; none of them is told of by itself."""
+
+    source: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn(Event):
     """A session began."""
 
@@ -81,13 +89,13 @@ class LoginFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReached(Event):
-    """A budget of tries of `action` is used up, `by` an `address`, an `account` or a known `device` of its owner.
+    """A `budget` of tries of `action` is used up: that of an `address`, an `account` or a known `device` of its owner.
 
     Published once per budget and process while it stays used up, however many tries are refused.
     """
 
     action: str
-    by: str
+    budget: str
     retry_after: int
 
 
@@ -143,6 +151,75 @@ class AccountDeleted(Event):
     """The account and its sessions are gone; `email` was its address, None for a service account."""
 
     email: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredAgain(Event):
+    """Somebody registered with the address of `subject`, or with one that is kept; its owner was told by mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeletionScheduled(Event):
+    """The account is shut and will be deleted at `due_at`, unless its owner restores it."""
+
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRestored(Event):
+    """An account that waited for its deletion was restored by its owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountExported(Event):
+    """A person took along what limen holds of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDisowned(Event):
+    """Passwords, keys and sessions of an account were taken back by `reason`: they may have been a stranger's."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailVerificationRequested(Event):
+    """Somebody asked for another mail to prove an address; `subject` is None where no account waits for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailVerified(Event):
+    """An address was proved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChangeRequested(Event):
+    """An account asked for another address, which has still to confirm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChanged(Event):
+    """The new address of an account was confirmed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailChangeUndone(Event):
+    """The owner of an account's old address stopped the change, or took the account back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordResetRequested(Event):
+    """Somebody asked for a mail to reset a password; `subject` is None where there is no such account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordReset(Event):
+    """A password was replaced by whoever reads the account's mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MagicLinkRequested(Event):
+    """Somebody asked for a mail to sign in by; `subject` is None where there is no such account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +301,13 @@ class ClientTokenIssued(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityLinked(Event):
+    """Somebody's account elsewhere is the user `subject`'s from now on."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRevoked(Event):
     """An access token that belongs to no session was taken back."""
 
@@ -258,6 +342,13 @@ class RequestRefused(Event):
     needed: str = ""
     route: str = ""
     target: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityUnlinked(Event):
+    """An account elsewhere lets nobody in as the user `subject` any more."""
+
+    provider: str
 
 
 Listener = Callable[[Event], Awaitable[None] | None]

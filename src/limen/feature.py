@@ -1,16 +1,18 @@
 """A feature: one capability, one folder. It says what it adds through these seams, all of them optional."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from fastapi import APIRouter
 from pydantic_settings import BaseSettings
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant, Issuer, Step
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.events import Listener
 from limen.http.scheme import Scheme
@@ -20,17 +22,40 @@ if TYPE_CHECKING:
     from typer import Typer
 
 
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: Mapping[str, Severity] = {"E": "error", "W": "warning", "I": "note"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What a check found.
 
     Attributes:
-        id: `limen.E003` stops the start; `limen.W001` is logged.
+        id: `limen.E003` stops the start, `limen.W001` is logged, `limen.I002` is only for who asks. Features number
+            from 001 to 099; what only `limen check` looks at begins with 101.
         sentence: what is wrong and the cure.
+        reason: why that matters, where the sentence does not say it.
+        cure: what to do, where the sentence does not say it.
+        where: a setting, a route, or a file with its line.
+        line: of the file that `where` names; None where it names something else.
     """
 
     id: str
     sentence: str
+    reason: str = ""
+    cure: str = ""
+    where: str = ""
+    line: int | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """By the letter of the id."""
+        return SEVERITIES.get(self.id.removeprefix("limen.")[:1], "warning")
+
+    @property
+    def docs(self) -> str:
+        """Where the documentation tells of it."""
+        return f"docs/checks.md#{self.id.replace('.', '').lower()}"
 
 
 class Feature:
@@ -94,6 +119,29 @@ class Feature:
     def cli(self) -> "Typer | None":
         """Its group of commands."""
         return None
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:  # noqa: ARG002 - the seam's shape
+        """What it holds of a person, for that person to take along; never a secret, nor what proves one."""
+        return {}
+
+    async def disown(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - the seam's shape
+        user_id: object,  # noqa: ARG002
+    ) -> Sequence[Revocation]:
+        """Take back the ways in that an account has, because they may be a stranger's; in a caller's transaction.
+
+        The caller applies the revocations after its commit.
+        """
+        return ()
+
+    async def has_way_in(
+        self,
+        connection: AsyncConnection,  # noqa: ARG002 - the seam's shape
+        user_id: object,  # noqa: ARG002
+    ) -> bool:
+        """Whether a person could sign in by what it keeps of them; asked before another way in is taken away."""
+        return False
 
     async def start(self) -> None:
         """Begin what runs beside the requests."""

@@ -13,16 +13,19 @@ from limen.core.limits import Limits
 from limen.core.login import Grant, Login
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.principal import Principal
 from limen.core.revocations import Revocations
 from limen.core.roles import Role
-from limen.core.rules import issued_by
+from limen.core.rules import issued_by, with_account
 from limen.core.vocabulary import Vocabulary
 from limen.db.accounts import UserStore
+from limen.db.addresses import AddressStore
 from limen.db.administrators import Administrators
 from limen.db.database import Database
 from limen.db.follower import Follower
 from limen.db.identities import IdentityStore
 from limen.db.last_seen import LastSeen
+from limen.db.newcomers import Newcomers
 from limen.db.one_time import OneTimeSecrets
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
@@ -31,7 +34,6 @@ from limen.db.tables import Tables
 from limen.db.users import UserMixin
 from limen.events import Events
 from limen.http.authenticate import Authenticator
-from limen.http.cause import RequestCauses
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.guards import PrincipalGuard
@@ -67,6 +69,8 @@ class Kernel:
     sessions: SessionStore
     one_time: OneTimeSecrets
     identities: IdentityStore
+    newcomers: Newcomers
+    addresses: AddressStore
     revocations: Revocations
     revocation_log: RevocationLog
     last_seen: LastSeen
@@ -75,7 +79,6 @@ class Kernel:
     login: Login
     limits: Limits
     authenticator: Authenticator
-    causes: RequestCauses
     origin: OriginCheck
     cookie: SessionCookie
     roles: Mapping[str, Role]
@@ -102,6 +105,14 @@ class Kernel:
     def require(self, policy: Policy) -> PrincipalGuard:
         """A guard for limen's own routes: they act on this app's users, so another issuer's subjects stay out."""
         return PrincipalGuard(self.authenticator, self.clock, issued_by(self.settings.issuer) & policy)
+
+    def require_account(self, policy: Policy) -> PrincipalGuard:
+        """The same for those routes that act on one's own row, whoever vouches: `account_of` finds it."""
+        return PrincipalGuard(self.authenticator, self.clock, with_account(self.settings.issuer) & policy)
+
+    def account_of(self, principal: Principal) -> str:
+        """The id, as text, of the row of somebody whom `require_account` let in."""
+        return principal.account or principal.subject
 
     def client(self, connection: HTTPConnection) -> Client:
         """From where this request came."""

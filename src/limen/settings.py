@@ -6,14 +6,14 @@ Every name is listed in `docs/settings.md`; the few unprefixed aliases are for a
 import difflib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from limen.errors import ConfigurationError
@@ -32,6 +32,9 @@ def _comma_list(value: object) -> object:
 
 
 CommaList = BeforeValidator(_comma_list)
+
+PagePath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$", max_length=200)]
+"""Where a link in a mail leads to, under the base URL; links get their secret as the fragment."""
 
 
 def _also(name: str) -> AliasChoices:
@@ -79,6 +82,12 @@ class AuthSettings(BaseSettings):
     revocation_poll_seconds: float = Field(default=1, gt=0, le=60)
     revocation_deaf_seconds: float = Field(default=30, gt=0)
     max_sessions: int | None = Field(default=None, ge=1)
+    email_verification: Literal["off", "optional", "required"] = "off"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value or None  # a variable that is set to nothing
 
     @model_validator(mode="after")
     def _check_base_url(self) -> "AuthSettings":
@@ -91,6 +100,10 @@ class AuthSettings(BaseSettings):
     def issuer(self) -> str:
         """The `iss` of every token: the base URL plus `/auth` (RFC 8414 §2)."""
         return self.base_url.rstrip("/") + "/auth"
+
+    def page_link(self, path: str, secret: str) -> str:
+        """A link for a mail: to a page under the base URL, with the secret in the fragment, which no server sees."""
+        return f"{self.base_url.rstrip('/')}{path}#token={secret}"
 
     @property
     def expected_audience(self) -> str:
@@ -146,7 +159,7 @@ def _sentence(error: ValidationError, *, prefix: str) -> str:
 
 def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
     """The environment names that limen and these features read, `LIMEN_OAUTH_…` aside."""
-    names = {"LIMEN_APP"}  # read by the command line
+    names = {"LIMEN_APP", "LIMEN_IMPORT_FROM"}  # read by the command line
     models: tuple[type[BaseSettings], ...] = (AuthSettings, *of_features)
     for model in models:
         prefix = model.model_config.get("env_prefix") or ""
@@ -154,11 +167,16 @@ def known_names(of_features: Iterable[type[BaseSettings]]) -> frozenset[str]:
     return frozenset(names)
 
 
-def warn_of_unknown_names(known: frozenset[str]) -> None:
-    """Log each `LIMEN_*` name of the environment or `.env` that nothing reads, with the nearest that something does."""
+def unknown_names(known: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Each `LIMEN_*` name of the environment or `.env` that nothing reads, and the nearest one that is read, if any."""
     for name in sorted({*os.environ, *dotenv_values(".env")}):
         if not name.startswith("LIMEN_") or name in known or name.startswith("LIMEN_OAUTH_"):
             continue
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        yield name, next(iter(difflib.get_close_matches(name, known, n=1)), "")
+
+
+def warn_of_unknown_names(known: frozenset[str]) -> None:
+    """Log each of them."""
+    for name, near in unknown_names(known):
+        hint = f"; did you mean {near}?" if near else ""
         _log.warning("%s is set and nothing reads it%s", name, hint)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+import pytest
 from tests.cli.conftest import PASSWORD, Command, Serving
 from tests.servers.ports import free_port
 
@@ -79,6 +80,20 @@ print([name for name in ("fastapi", "pydantic", "sqlalchemy", "alembic", "uvicor
 """
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no resource usage of child processes")
+def test_help_takes_less_than_300_ms_of_processor_time(command: Command) -> None:
+    """Processor time, so that what else the machine does is not counted; the best of three."""
+    import resource
+
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert command("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < 0.3
 
 
 def test_version(command: Command) -> None:

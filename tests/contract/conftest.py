@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from limen.testing import as_user, create_tables
+from limen.testing.supabase import FakeSupabase
 
 SETTINGS = {
     "LIMEN_SECRET_KEY": "a secret of more than thirty-two bytes, for tests only",
@@ -56,10 +57,18 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def supabase() -> Iterator[FakeSupabase]:
+    """The project at which the demo's people may sign in too."""
+    with FakeSupabase() as project:
+        yield project
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, supabase: FakeSupabase) -> Iterator[Demo]:
     """A demo of this test run's own: its module reads the settings when it is executed."""
     folder = tmp_path_factory.mktemp("demo")
-    settings = {**SETTINGS, "LIMEN_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/demo.db"}
+    project = {"LIMEN_SUPABASE_URL": supabase.url, "LIMEN_SUPABASE_KEY": supabase.key}
+    settings = {**SETTINGS, **project, "LIMEN_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/demo.db"}
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("LIMEN_")]:
             patch.delenv(name)

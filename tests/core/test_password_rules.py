@@ -80,6 +80,28 @@ def test_derivatives_of_who_and_where_are_refused(password: str) -> None:
     assert types(password, "anna.smith@example.com", "1nnajohn", "limen") == ["context"]
 
 
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Smith2026!",
+        "4nn4sm1th",
+        "5M1TH$$$",
+        "@nna.$mith",
+        "acmebank99",
+        "4cm3b4nk",
+        "Lovelace!1",
+        "ada lovelace",
+        "l1m3n123",
+    ],
+)
+def test_parts_of_names_and_their_look_alikes_are_refused(password: str) -> None:
+    assert types(password, "anna.smith@acmebank.example", "Ada Lovelace", "limen") == ["context"]
+
+
+def test_a_text_that_is_no_name_says_nothing_about_a_password() -> None:
+    assert types("wonderful", "a wonderful life " * 20) == types("wonderful")
+
+
 @pytest.mark.parametrize("password", ["my limen is a threshold", "smithereens of glass", "limen-Xk29#mQv7"])
 def test_a_long_password_may_mention_them(password: str) -> None:
     assert types(password, "anna.smith@example.com", "1nnajohn", "limen") == []

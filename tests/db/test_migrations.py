@@ -15,13 +15,14 @@ from sqlalchemy import Connection, MetaData, String, Uuid, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from limen.auth import Auth
+from limen.auth import Auth, default_features
 from limen.db.database import Database
 from limen.db.engine import create_engine
 from limen.db.migrate import VERSION_TABLE, current_revision, migrate, needs_migration, newest_revision
 from limen.db.tables import Tables
 from limen.db.users import User, UserMixin
 from limen.errors import ConfigurationError
+from limen.features import OAuthLogin, Supabase
 from limen.settings import AuthSettings
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +67,8 @@ OWN_MODELS = pytest.mark.parametrize("model", [Member, Customer, Person], ids=la
 def tables_of(model: type[UserMixin]) -> Tables:
     """The tables of an `Auth` with this model; every feature's are in its metadata then."""
     settings = AuthSettings(secret_key=SECRET, database_url="sqlite://")
-    return Auth(user=model, settings=settings).kernel.tables
+    features = (*default_features(), OAuthLogin(providers=[]), Supabase("https://project.supabase.co"))
+    return Auth(user=model, settings=settings, features=features).kernel.tables
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""docs/settings.md and docs/errors.md say what the code says."""
+"""docs/settings.md, docs/errors.md and docs/checks.md say what the code says."""
 
 import importlib.util
 from types import ModuleType
@@ -24,7 +24,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md"])
+@pytest.mark.parametrize("name", ["settings.md", "errors.md", "checks.md"])
 def test_a_generated_page_is_up_to_date(generate: ModuleType, name: str) -> None:
     written = (ROOT / "docs" / name).read_text("utf-8")
     assert generate.PAGES[name]() == written, HOW

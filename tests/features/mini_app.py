@@ -186,6 +186,7 @@ async def open_app(
     listeners: Iterable[Any] = (),
     settings: Mapping[str, Any] | None = None,
     has_tables: bool = False,
+    clock: FakeClock | None = None,
     **options: Any,
 ) -> AsyncIterator[MiniApp]:
     """An app with just these features and routes, its tables made, its lifespan running.
@@ -195,7 +196,7 @@ async def open_app(
         routes: adds the app's own routes, given the app and its `Auth`.
         options: more arguments of `Auth`.
     """
-    clock, events = FakeClock(), list[Event]()
+    clock, events = clock or FakeClock(), list[Event]()
     auth: Auth[Any] = Auth(
         settings=settings_of(database_url, **(settings or {})),
         features=features_of() if features is None else features,

@@ -83,21 +83,44 @@ def load_auth(app: str | None) -> "Auth[UserMixin]":
     Raises:
         ConfigurationError: it cannot be imported, or there is none, or more than one.
     """
+    name = given_name(app)
+    return _named(name) if name else _in_working_directory() or _demo()
+
+
+def given_name(app: str | None) -> str | None:
+    """What `--app` or `LIMEN_APP` says; from here on, modules of the working directory can be imported."""
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
     # Taken, not read: it is a name of this command's, of which the settings would warn that nothing reads it.
     named = os.environ.pop(ENVIRONMENT_NAME, None)
-    if app or named:
-        return _named(app or named or "")
-    return _in_working_directory() or _demo()
+    return app or named
+
+
+def app_name(app: str | None) -> str:
+    """The FastAPI app that is named or in the working directory, as a server takes it: `main:app`.
+
+    Raises:
+        ConfigurationError: there is none, or more than one.
+    """
+    from fastapi import FastAPI
+
+    here = [path.stem for path in map(Path, FILES) if path.is_file()]
+    module_name, _, attribute = (given_name(app) or next(iter(here), "")).partition(":")
+    if not module_name:
+        raise ConfigurationError(f"There is no {' or '.join(FILES)} here: name the app, as in main:app")
+    apps = {name for name, value in vars(import_module(module_name)).items() if isinstance(value, FastAPI)}
+    chosen = attribute if attribute in apps else "app" if "app" in apps else next(iter(apps), None)
+    if chosen is None or (len(apps) > 1 and chosen not in (attribute, "app")):
+        raise ConfigurationError(f"Name the app in {module_name}, as in {module_name}:app")
+    return f"{module_name}:{chosen}"
 
 
 def _named(name: str) -> "Auth[UserMixin]":
     from limen.auth import Auth
 
     module_name, _, attribute = name.partition(":")
-    module = _import(module_name)
+    module = import_module(module_name)
     if not attribute:
         return _one(_auths_of(module), name)
     thing: object = getattr(module, attribute, None)
@@ -110,7 +133,7 @@ def _in_working_directory() -> "Auth[UserMixin] | None":
     for path in map(Path, FILES):
         if not path.is_file() or not re.search(rb"\blimen\b", path.read_bytes()):
             continue  # importing a file runs it: only one that speaks of limen
-        found = _auths_of(_import(path.stem))
+        found = _auths_of(import_module(path.stem))
         if found:
             return _one(found, path.stem)
     return None
@@ -118,7 +141,7 @@ def _in_working_directory() -> "Auth[UserMixin] | None":
 
 def _demo() -> "Auth[UserMixin]":
     typer.echo(f"limen: no --app, no LIMEN_APP, no Auth in {' or '.join(FILES)} here: using limen.demo", err=True)
-    return _one(_auths_of(_import("limen.demo")), "limen.demo")
+    return _one(_auths_of(import_module("limen.demo")), "limen.demo")
 
 
 def _auths_of(module: ModuleType) -> "dict[str, Auth[UserMixin]]":
@@ -138,7 +161,12 @@ def _one(found: "dict[str, Auth[UserMixin]]", name: str) -> "Auth[UserMixin]":
     return next(iter(found.values()))
 
 
-def _import(name: str) -> ModuleType:
+def import_module(name: str) -> ModuleType:
+    """The module of this name.
+
+    Raises:
+        ConfigurationError: there is none, or it fails; one sentence says where.
+    """
     try:
         return importlib.import_module(name)
     except ConfigurationError:

@@ -7,15 +7,20 @@ import secrets
 import socket
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from limen.errors import ConfigurationError, EmailTaken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from limen.auth import Auth
-    from limen.db.users import User
+    from limen.core.roles import Role
+    from limen.db.users import UserMixin
+
+    U = TypeVar("U", bound=UserMixin)
 
 ADMIN = "admin@example.com"
 
@@ -29,20 +34,25 @@ def demo(
     ),
 ) -> None:
     """Serve the demo app: migrated, with a first admin, ready to try."""
-    _check_server(host, port)
+    check_server(host, port, command="limen demo")
     _fill_settings(data, port)
 
     from limen.demo import auth
 
-    password = asyncio.run(_make_ready(auth))
-    typer.echo(_greeting(f"http://{_name_of(host)}:{port}", password, data))
-    _serve(host, port, workers)
+    password = asyncio.run(make_ready(auth))
+    url = f"http://{name_of(host)}:{port}"
+    typer.echo(greeting("limen demo", url, password, before=f"as before; to begin anew, delete {data}"))
+    serve("limen.demo:app", host, port, workers=workers)
 
 
-def _check_server(host: str, port: int) -> None:
-    """Say in one sentence what would fail two seconds later in many lines."""
+def check_server(host: str, port: int, *, command: str) -> None:
+    """Say in one sentence what would fail two seconds later in many lines.
+
+    Raises:
+        ConfigurationError: there is no uvicorn, or nothing can listen there.
+    """
     if find_spec("uvicorn") is None:
-        raise ConfigurationError("limen demo needs uvicorn, which is not installed: pip install 'limen[server]'")
+        raise ConfigurationError(f"{command} needs uvicorn, which is not installed: pip install 'limen[server]'")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
@@ -50,10 +60,10 @@ def _check_server(host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise ConfigurationError(
                 f"Port {port} of {host} is taken: stop what listens there, or take another, "
-                f"`limen demo --port {port + 1}`"
+                f"`{command} --port {port + 1}`"
             ) from None
         reason = str(error.strerror).partition(" (while")[0]
-        raise ConfigurationError(f"limen demo --host {host} --port {port} cannot listen there: {reason}") from None
+        raise ConfigurationError(f"{command} --host {host} --port {port} cannot listen there: {reason}") from None
 
 
 def _fill_settings(data: Path, port: int) -> None:
@@ -95,7 +105,7 @@ def _folder(data: Path) -> Path:
     return data.resolve()
 
 
-async def _make_ready(auth: "Auth[User]") -> str | None:
+async def make_ready(auth: "Auth[U]") -> str | None:
     """Migrate and make the first admin where that is still to do; the admin's password if it was made now."""
     from limen.db.migrate import migrate
 
@@ -106,34 +116,41 @@ async def _make_ready(auth: "Auth[User]") -> str | None:
         await auth.kernel.database.dispose()
 
 
-async def _make_first_admin(auth: "Auth[User]") -> str | None:
+async def _make_first_admin(auth: "Auth[U]") -> str | None:
     from limen.features.accounts import Accounts
 
+    if Accounts.name not in auth.features:  # people come from elsewhere
+        return None
     if await auth[Accounts].list(limit=1):
         return None
     password = secrets.token_urlsafe(12)
     try:
         async with auth:
-            await auth[Accounts].register(email=ADMIN, password=password, roles=["admin"], is_verified=True)
+            await auth[Accounts].register(
+                email=ADMIN, password=password, roles=_highest(auth.kernel.roles.values()), is_verified=True
+            )
     except EmailTaken:  # another process was faster
         return None
     return password
 
 
-def _name_of(host: str) -> str:
+def _highest(roles: "Iterable[Role]") -> list[str]:
+    """The role that may do everything, if the app declares one."""
+    return [role.name for role in roles if "*" in role.permissions][:1]
+
+
+def name_of(host: str) -> str:
     return "localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host  # noqa: S104 - a comparison
 
 
-def _greeting(url: str, password: str | None, data: Path) -> str:
-    admin = (
-        f"  admin     {ADMIN}\n  password  {password}   (shown this once)"
-        if password
-        else f"  users     as before; to begin anew, delete {data}"
-    )
-    return f"\nlimen demo\n\n  app       {url}\n  try it    {url}/docs\n{admin}\n"
+def greeting(command: str, url: str, password: str | None, *, before: str) -> str:
+    """Where the app is, and how its first admin signs in; `before` says what became of the users there were."""
+    admin = f"  admin     {ADMIN}\n  password  {password}   (shown this once)" if password else f"  users     {before}"
+    return f"\n{command}\n\n  app       {url}\n  try it    {url}/docs\n{admin}\n"
 
 
-def _serve(host: str, port: int, workers: int) -> None:
+def serve(app: str, host: str, port: int, *, workers: int = 1) -> None:
+    """Serve the app of this name until Ctrl-C; forwarded headers count only as the settings say."""
     import uvicorn
 
-    uvicorn.run("limen.demo:app", host=host, port=port, workers=workers, proxy_headers=False)
+    uvicorn.run(app, host=host, port=port, workers=workers, proxy_headers=False)

@@ -9,10 +9,14 @@ from typer.core import TyperGroup
 
 from limen.cli import (
     api_keys,
+    attack,
     audit,
+    check,
     database,
     demo,
+    dev,
     explain,
+    imports,
     keys,
     limits,
     mail,
@@ -62,8 +66,12 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(mail.group, name="mail")
 app.add_typer(audit.group, name="audit")
 app.add_typer(limits.group, name="limits")
+app.add_typer(imports.group, name="import")
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
+app.command("check")(check.check)
+app.command("attack")(attack.attack)
+app.command("dev")(dev.dev)
 app.command("demo")(demo.demo)
 
 

@@ -11,6 +11,9 @@ from limen.errors import Unprocessable
 
 MAX_EMAIL_CHARACTERS = 254
 MAX_IDENTIFIER_CHARACTERS = 320
+NO_ADDRESS = "@"
+"""A canonical address that no account has, so that what cannot be an address costs the same look-up."""
+
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
@@ -22,15 +25,18 @@ class Identity:
     canonical: str
 
 
-def email_identity(typed: str) -> Identity:
+def email_identity(typed: str, *, field: str = "email") -> Identity:
     """An e-mail address: local part ASCII and lower-case, domain as IDNA (RFC 5321 §2.4, RFC 5891).
+
+    Args:
+        field: of the body that it came in, for the refusal.
 
     Raises:
         Unprocessable: it is not a deliverable form.
     """
     canonical = canonical_email(typed)
     if canonical is None:
-        raise _refused("email", "This is not an e-mail address.", "email")
+        raise _refused(field, "This is not an e-mail address.", "email")
     return Identity(typed, canonical)
 
 

@@ -34,9 +34,12 @@ class Expected:
         issuer: `iss`, compared exactly.
         audience: must be `aud` or among it.
         typ: the media type in the header, without `application/`; None for an issuer that does not type its tokens,
-            which are then plain ones: `JWT`, `at+jwt` or no type at all.
+            which are then plain ones: `JWT`, `at+jwt` or no type at all. With `JWT`, no type is that too.
         leeway: seconds by which two clocks may differ.
         dated: whether `iat` must be there, as in access tokens; in a client's assertion it MAY (RFC 7523 §3).
+        audience_claim: where the audience stands, for issuers that write no `aud` (Cognito: `client_id`).
+        requires: other claims, and the one text that each must be.
+        untyped: claims of RFC 9068 to which this issuer gives a form of its own; theirs is not checked.
 
     Raises:
         ConfigurationError: an empty value, or a negative leeway.
@@ -47,9 +50,12 @@ class Expected:
     typ: str | None = "at+jwt"
     leeway: int = 0
     dated: bool = True
+    audience_claim: str = "aud"
+    requires: tuple[tuple[str, str], ...] = ()
+    untyped: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if not (self.issuer and self.audience and self.typ != "" and self.leeway >= 0):
+        if not (self.issuer and self.audience and self.audience_claim and self.typ != "" and self.leeway >= 0):
             raise ConfigurationError(
                 "Tokens need an issuer, an audience and a type, and a leeway of 0 or more seconds."
             )
@@ -112,6 +118,16 @@ def unverified_issuer(token: str) -> str | None:
     return issuer if isinstance(issuer, str) and 0 < len(issuer) <= MAX_NAME else None
 
 
+def unverified_key(token: str) -> tuple[str | None, str | None]:
+    """The `alg` and `kid` that a token names: to choose among rings of keys, and for nothing else. Never raises."""
+    try:
+        header = parse_object(base64url.decode(_split(token)[0]))
+    except Exception:  # a stranger's bytes
+        return None, None
+    alg, kid = header.get("alg"), header.get("kid")
+    return (alg if isinstance(alg, str) else None), (kid if isinstance(kid, str) else None)
+
+
 def _verify(token: str, trial: Trial) -> Mapping[str, object]:
     header_segment, payload_segment, _ = _split(token)
     header = parse_object(base64url.decode(header_segment))
@@ -151,7 +167,7 @@ def check_type(header: Mapping[str, object], trial: Trial) -> None:
     """RFC 9068 §4: MUST verify that `typ` is `at+jwt` or `application/at+jwt`, and reject any other value.
     RFC 7515 §4.1.9: `application/` is prepended where there is no slash; media types ignore ASCII case."""
     expected = (trial.expected.typ,) if trial.expected.typ else PLAIN_TYPES
-    typ = header.get("typ", None if trial.expected.typ else "JWT")
+    typ = header.get("typ", "JWT" if trial.expected.typ in (None, "JWT") else None)
     if not isinstance(typ, str) or not typ.isascii():
         raise InvalidCredential("typ missing or not text")
     if typ.lower().removeprefix("application/") not in map(str.lower, expected):
@@ -196,10 +212,17 @@ def check_issuer(claims: Mapping[str, object], trial: Trial) -> None:
 
 def check_audience(claims: Mapping[str, object], trial: Trial) -> None:
     """RFC 7519 §4.1.3: a principal that is not among `aud` MUST reject the token. RFC 9068 §4: so too without `aud`."""
-    audience = claims.get("aud")
+    audience = claims.get(trial.expected.audience_claim)
     audiences = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(one, str) for one in audiences) or trial.expected.audience not in audiences:
         raise InvalidCredential("aud is not us")
+
+
+def check_required(claims: Mapping[str, object], trial: Trial) -> None:
+    """RFC 8725 §3.12: JWTs of one issuer that serve different purposes MUST be told apart by their claims."""
+    for name, value in trial.expected.requires:
+        if claims.get(name) != value:
+            raise InvalidCredential("a claim is not what this issuer's access tokens say", claim=name)
 
 
 def check_expiry(claims: Mapping[str, object], trial: Trial) -> None:
@@ -235,15 +258,16 @@ def check_subject(claims: Mapping[str, object], _: Trial) -> None:
         raise InvalidCredential("sub missing or not a name")
 
 
-def check_texts(claims: Mapping[str, object], _: Trial) -> None:
+def check_texts(claims: Mapping[str, object], trial: Trial) -> None:
     """RFC 7519 §4.1.7, RFC 9068 §2.2, RFC 8693 §4.2 and §4.3: these MUST be strings where they are present."""
-    if not all(isinstance(claims.get(name, ""), str) for name in ("jti", "sid", "scope", "client_id")):
+    typed = {"jti", "sid", "scope", "client_id"} - trial.expected.untyped
+    if not all(isinstance(claims.get(name, ""), str) for name in typed):
         raise InvalidCredential("jti, sid, scope or client_id is not text")
 
 
-def check_lists(claims: Mapping[str, object], _: Trial) -> None:
+def check_lists(claims: Mapping[str, object], trial: Trial) -> None:
     """RFC 9068 §2.2.3.1 (after RFC 7643 §4.1.2) and RFC 8176 §1: `roles` and `amr` are arrays of strings."""
-    for name in ("roles", "amr"):
+    for name in {"roles", "amr"} - trial.expected.untyped:
         values = claims.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise InvalidCredential("roles or amr is not a list of text")
@@ -254,6 +278,7 @@ HEADER_CHECKS: tuple[Check, ...] = (check_parameters, check_type, check_algorith
 CLAIMS_CHECKS: tuple[Check, ...] = (
     check_issuer,
     check_audience,
+    check_required,
     check_expiry,
     check_issued_at,
     check_not_before,

@@ -1,5 +1,6 @@
 """Which new passwords are refused, and what to tell the person who chose them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,11 @@ from limen.core.passwords import MAX_BYTES, is_over_long, normalized
 from limen.errors import ConfigurationError, WeakPassword
 
 SHORTEST_WORD = 4
+LONGEST_NAME = 320
+"""Longer texts are no names: nobody's password is a derivative of a biography."""
+
+_SEPARATORS = re.compile(r"[\W_]+")
+_LOOK_ALIKES = str.maketrans("01l3457@$!", "oiieastasi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +26,13 @@ class Weakness:
         msg: one sentence, for people.
     """
 
-    type: Literal["too_short", "too_long", "common", "context"]
+    type: Literal["too_short", "too_long", "common", "context", "breached"]
     msg: str
 
 
 COMMON = Weakness("common", "This is one of the passwords that attackers try first.")
 CONTEXT = Weakness("context", "This is too close to your name, your email or the name of this site.")
+BREACHED = Weakness("breached", "This password has appeared in a data breach.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +60,9 @@ class PasswordRules:
         """Every reason to refuse `password`; none means that it may be set.
 
         Args:
-            context: what an attacker would try for this person: e-mail, username, the name of the site. An address
-                stands for its local part too. Words of under four letters and digits are passed over.
+            context: what an attacker would try for this person: e-mail, username, real name, the name of the site.
+                Each stands for its parts too: `anna.smith@example.com` for `anna`, `smith` and `example`. Parts of
+                under four letters and digits are passed over.
         """
         if is_over_long(password, max_bytes=self.max_bytes):
             return (Weakness("too_long", f"Use at most {self.max_bytes} bytes."),)
@@ -72,12 +80,21 @@ class PasswordRules:
         Raises:
             WeakPassword: with every reason in `errors`, and never the password.
         """
-        weaknesses = self.weaknesses(password, context=context)
-        if weaknesses:
-            raise WeakPassword(
-                f"refused: {', '.join(weakness.type for weakness in weaknesses)}",
-                errors=[{"loc": ["body", field], "msg": each.msg, "type": each.type} for each in weaknesses],
-            )
+        refuse(self.weaknesses(password, context=context), field=field)
+
+
+def refuse(weaknesses: Iterable[Weakness], *, field: str) -> None:
+    """Refuse a password for these weaknesses, if there is any, as the field `field` of the body.
+
+    Raises:
+        WeakPassword: with every reason in `errors`.
+    """
+    found = tuple(weaknesses)
+    if found:
+        raise WeakPassword(
+            f"refused: {', '.join(weakness.type for weakness in found)}",
+            errors=[{"loc": ["body", field], "msg": each.msg, "type": each.type} for each in found],
+        )
 
 
 def _is_common(text: str) -> bool:
@@ -97,17 +114,28 @@ def _leans_on(text: str, context: Iterable[str], *, enough: int) -> bool:
     """Whether, without the words of its context, too little of the password is left.
 
     NIST: "context-specific words, such as the name of the service, the username, and derivatives thereof", but "the
-    entire password SHALL be subject to comparison, not substrings": a long phrase may mention the site.
+    entire password SHALL be subject to comparison, not substrings": a long phrase may mention the site. A letter that
+    is written as its look-alike (`@nn4 5m1th`) is that letter.
     """
-    whole = rest = _letters(text)
-    for word in sorted(_words(context), key=len, reverse=True):
+    words = _words(context)
+    plain = {word.translate(_LOOK_ALIKES) for word in words}
+    most = len(text) - enough
+    unmasked = _letters(text.casefold().translate(_LOOK_ALIKES))
+    return _is_covered(_letters(text), words, most=most) or _is_covered(unmasked, plain, most=most)
+
+
+def _is_covered(whole: str, words: Iterable[str], *, most: int) -> bool:
+    """Whether the words make up more of it than they may."""
+    rest = whole
+    for word in sorted(words, key=len, reverse=True):
         rest = rest.replace(word, "")
     removed = len(whole) - len(rest)
-    return removed > 0 and len(text) - removed < enough
+    return removed > max(0, most)
 
 
 def _words(context: Iterable[str]) -> set[str]:
-    named = [part for name in context for part in (name, name.rpartition("@")[0])]
+    names = [name for name in context if len(name) <= LONGEST_NAME]
+    named = [part for name in names for part in (name, name.rpartition("@")[0], *_SEPARATORS.split(name))]
     return {word for word in map(_letters, named) if len(word) >= SHORTEST_WORD}
 
 

@@ -7,10 +7,13 @@ import re
 import secrets
 import unicodedata
 from base64 import b64encode
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 
+from limen.core import foreign_digests
 from limen.core.hashing_pool import HashingPool
 from limen.errors import ConfigurationError, WeakPassword
 
@@ -23,6 +26,8 @@ BCRYPT_BYTES = 72
 BCRYPT_ROUNDS = range(4, 17)
 DEAREST_KIB_PASSES = 4 * 1024 * 1024  # memory x iterations of a stored digest: about four seconds of work
 MOST_LANES = 64
+MOST_FAMILIES = 8
+"""Kinds and costs of digests that a failure makes up for; an app that moved in has one or two."""
 
 _BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}", re.ASCII)
 
@@ -33,7 +38,8 @@ class Verification:
 
     Attributes:
         ok: whether it is the password of the digest.
-        replacement: a new digest to store, when it is and the stored one was made by bcrypt or at another cost.
+        replacement: a new digest to store, when it is and the stored one was made by another algorithm or at another
+            cost.
         reason: why not, for the log; never for the client (ASVS 6.3.8: all failures look alike).
     """
 
@@ -76,6 +82,11 @@ class PasswordHasher:
         self._new_pool = partial(HashingPool, workers=workers, waiting=waiting)
         self._pool = self._new_pool()
 
+    @property
+    def own_form(self) -> str:
+        """How the digests begin that this hasher makes; all others are replaced when their owners sign in."""
+        return self._digests.own_form
+
     async def hash(self, password: str) -> str:
         """The digest to store: an Argon2id string with its own random salt.
 
@@ -91,15 +102,24 @@ class PasswordHasher:
         """Whether `password` belongs to `digest`, and what to store instead if the digest is outdated.
 
         A wrong password, an unknown user (`digest=None`), a blank or over-long password and an unreadable digest all
-        cost one Argon2id at this hasher's figures, so the time tells nobody which it was. A digest made by bcrypt or
-        at other figures cannot: it costs what it was made with, until its owner signs in and it is replaced (which
-        costs one Argon2id more, that once).
+        cost the same, so the time tells nobody which it was: one Argon2id at this hasher's figures and, once it has
+        met or been told of digests of other kinds (`make_up_for`), one of each of those. The right password costs
+        what its digest was made with and, the first time, one Argon2id more.
 
         Raises:
             Unavailable: too many passwords wait. Nothing else, whatever the password and the digest are.
         """
         kept = password[: MAX_BYTES + 1]  # an over-long one stays so, and a full queue stays small
         return await self._pool.run(partial(self._digests.judge, kept, digest))
+
+    def make_up_for(self, digests: Iterable[str]) -> None:
+        """Let every failure cost what digests of these kinds cost, from now on; those it meets it learns by itself.
+
+        Without it, the first wrong password for somebody whose digest another app made would tell, by its time, that
+        the account exists.
+        """
+        for digest in digests:
+            self._digests.learn(digest)
 
     def close(self) -> None:
         """Ends the threads; passwords still waiting are refused. The hasher starts afresh if it is used again."""
@@ -114,33 +134,57 @@ class _Digests:
         from argon2 import PasswordHasher as Argon2id
 
         self._argon2 = Argon2id(iterations, memory_kib, parallelism)
-        self._nobodys = _digest_of_nothing(memory_kib, iterations, parallelism)
+        nobodys = _digest_of_nothing(memory_kib, iterations, parallelism)
+        self.own_form = f"{_family(nobodys)}$"
+        self._families = {_family(nobodys): nobodys}
 
     def make(self, password: str) -> str:
         return self._argon2.hash(secret_of(password))
 
+    def learn(self, digest: str) -> None:
+        with suppress(ValueError):
+            check_digest(digest)
+            family = _family(digest)
+            if len(self._families) < MOST_FAMILIES:
+                self._families.setdefault(family, digest)
+
     def judge(self, password: str, digest: str | None) -> Verification:
         if reason := _unusable(password) or ("" if digest else "there is no digest"):
-            return self._refuse(reason)
+            return self._refuse(reason, password)
         assert digest is not None
-        secret = secret_of(password)
-        matches = _bcrypt_matches if digest.startswith("$2") else self._argon2_matches
         try:
-            ok = matches(secret, digest)
+            check_digest(digest)
+            family = _family(digest)
+            found = next((secret for secret in _candidates(password) if self._matches(secret, digest)), None)
         except ValueError as error:
-            return self._refuse(f"unreadable digest: {error}")
-        if not ok:
-            return Verification(False, reason="wrong password")
-        return Verification(True, replacement=self._argon2.hash(secret) if self._is_outdated(digest) else None)
+            return self._refuse(f"unreadable digest: {error}", password)
+        self.learn(digest)
+        if found is None:
+            return self._refuse("wrong password", password, paid=family)
+        secret = secret_of(password)
+        outdated = found != secret or self._is_outdated(digest)
+        return Verification(True, replacement=self._argon2.hash(secret) if outdated else None)
 
-    def _refuse(self, reason: str) -> Verification:
-        self._argon2_matches(b"", self._nobodys)
+    def _refuse(self, reason: str, password: str, *, paid: str = "") -> Verification:
+        """The same work for every refusal; `paid` is the family whose share was done already."""
+        for family, digest in list(self._families.items()):
+            if family != paid:
+                with suppress(ValueError):
+                    for _ in _candidates(password[:MAX_BYTES]):
+                        self._matches(b"", digest)
         return Verification(False, reason=reason)
+
+    def _matches(self, secret: bytes, digest: str) -> bool:
+        digest, secret = foreign_digests.unwrapped(digest, secret)
+        if digest.startswith("$2"):
+            return _bcrypt_matches(secret, digest)
+        if digest.startswith("$argon2"):
+            return self._argon2_matches(secret, digest)
+        return foreign_digests.read(digest).matches(secret)
 
     def _argon2_matches(self, secret: bytes, digest: str) -> bool:
         from argon2.exceptions import VerificationError, VerifyMismatchError
 
-        _check_argon2_cost(digest)
         try:
             return self._argon2.verify(digest, secret)
         except VerifyMismatchError:
@@ -149,7 +193,42 @@ class _Digests:
             raise ValueError(str(error)) from error
 
     def _is_outdated(self, digest: str) -> bool:
-        return digest.startswith("$2") or self._argon2.check_needs_rehash(digest)
+        return not digest.startswith("$argon2") or self._argon2.check_needs_rehash(digest)
+
+
+def check_digest(digest: str) -> None:
+    """Refuse a digest that no password could be checked against, or only at absurd cost; costs no hash itself.
+
+    A damaged, mistaken or planted one must not be able to ask for all memory or to hold a worker for hours.
+
+    Raises:
+        ValueError: why, in words that do not quote it.
+    """
+    if len(digest) > foreign_digests.MAX_DIGEST:
+        raise ValueError(f"a digest of over {foreign_digests.MAX_DIGEST} characters")
+    inner, _ = foreign_digests.unwrapped(digest, b"")
+    if inner.startswith("$2"):
+        shape = _BCRYPT.fullmatch(inner)
+        if shape is None or int(shape[1]) not in BCRYPT_ROUNDS:
+            raise ValueError("not a bcrypt digest of 4 to 16 rounds")
+    elif inner.startswith("$argon2"):
+        _check_argon2(inner)
+    else:
+        foreign_digests.read(inner)
+
+
+def _family(digest: str) -> str:
+    """Algorithm and cost of a digest that was checked: two of one family cost the same."""
+    inner, _ = foreign_digests.unwrapped(digest, b"")
+    if inner.startswith("$2"):
+        return f"bcrypt:{inner[4:6]}"
+    return inner.rsplit("$", 2)[0] if inner.startswith("$argon2") else foreign_digests.read(inner).family
+
+
+def _candidates(password: str) -> tuple[bytes, ...]:
+    """What may have been hashed: limen's own form, and the password as it was typed, which other apps take."""
+    typed = password.encode("utf-8", "surrogatepass")
+    return tuple(dict.fromkeys((secret_of(password), typed)))
 
 
 def normalized(password: str) -> str:
@@ -188,17 +267,17 @@ def _bcrypt_matches(secret: bytes, digest: str) -> bool:
     moved to Argon2id, which reads all of it."""
     import bcrypt
 
-    shape = _BCRYPT.fullmatch(digest)
-    if shape is None or int(shape[1]) not in BCRYPT_ROUNDS:
-        raise ValueError("not a bcrypt digest of 4 to 16 rounds")
     return bcrypt.checkpw(secret[:BCRYPT_BYTES], digest.encode())
 
 
-def _check_argon2_cost(digest: str) -> None:
-    """A damaged or planted digest must not be able to ask for all memory or to hold a worker for hours."""
+def _check_argon2(digest: str) -> None:
     from argon2 import extract_parameters
+    from argon2.exceptions import InvalidHashError
 
-    asked = extract_parameters(digest)
+    try:
+        asked = extract_parameters(digest)
+    except InvalidHashError:
+        raise ValueError("not an Argon2 digest") from None
     if asked.memory_cost * asked.time_cost > DEAREST_KIB_PASSES or asked.parallelism > MOST_LANES:
         raise ValueError("an Argon2 digest of absurd cost")
 

@@ -27,6 +27,8 @@ class Principal:
         auth_time: when the person last proved who they are; None where nobody did (API keys).
         amr: how they proved it (RFC 8176: `pwd`, `otp`, `hwk`, `mfa`…).
         expires_at: seconds since the epoch at which the credential ends.
+        account: the id, as text, of the row that another issuer's subject has here; None for this app's own people,
+            whose `subject` it is, and for whoever has none.
         epoch: the version of the user's rights that it was made with.
         version: the version of the credential's own record, for those that can change.
         conditions: what it asks of every request that carries it: from where, how often.
@@ -44,6 +46,7 @@ class Principal:
     auth_time: datetime | None = None
     amr: tuple[str, ...] = ()
     expires_at: float = float("inf")
+    account: str | None = None
     epoch: int = 0
     version: int = 0
     conditions: tuple[Condition, ...] = field(default=(), repr=False, compare=False)

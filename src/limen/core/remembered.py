@@ -1,6 +1,6 @@
 """Credentials that were verified a moment ago: in memory, bounded, never past their end."""
 
-from hashlib import sha256
+from hashlib import blake2s
 
 from limen.core.clock import Clock
 from limen.core.principal import Principal
@@ -8,6 +8,11 @@ from limen.core.revocations import Revocations
 
 MAX_REMEMBERED = 20_000
 """About 30 MB at the most: a principal and its key take up to 1.5 KB."""
+
+
+def digest(credential: bytes) -> bytes:
+    """By what a credential is remembered: BLAKE2s (RFC 7693), 256 bits; in a busy process cheaper than SHA-256."""
+    return blake2s(credential).digest()
 
 
 class Entry:
@@ -46,12 +51,12 @@ class Remembered:
         return sum(map(len, self._entries.values()))
 
     def of(self, carrier: bytes) -> Entries:
-        """The entries of this carrier, by the SHA-256 of the credential; for who asks in every request."""
+        """The entries of this carrier, by the digest of the credential; for who asks in every request."""
         return self._entries.setdefault(carrier, {})
 
     def recall(self, carrier: bytes, credential: bytes) -> Principal | None:
         """The principal that this credential proved, if it is remembered, has not ended and was not taken back."""
-        entry = self.of(carrier).get(sha256(credential).digest())
+        entry = self.of(carrier).get(digest(credential))
         if entry is None or self._clock.time() >= entry.expires_at or not self.holds(entry):
             return None
         return entry.principal
@@ -67,7 +72,7 @@ class Remembered:
 
     def remember(self, carrier: bytes, credential: bytes, principal: Principal) -> None:
         """Keep it, in place of what was known of this credential; the oldest makes room when there is none."""
-        entries, key = self.of(carrier), sha256(credential).digest()
+        entries, key = self.of(carrier), digest(credential)
         if len(entries) >= self._limit and key not in entries:
             del entries[next(iter(entries))]
         entries[key] = Entry(principal)

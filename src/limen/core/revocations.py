@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 from limen.core.principal import Principal
 from limen.errors import Unavailable
@@ -25,6 +26,11 @@ class Revoked(StrEnum):
     KEY = "key"
 
 
+def foreign_session(issuer: str, session_id: str) -> str:
+    """What another issuer's session is called among the targets, so that it is no namesake of one of ours."""
+    return sha256(f"{issuer} {session_id}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
     """The `target` of this `kind` is taken back until `expires_at`.
@@ -32,7 +38,8 @@ class Revocation:
     Attributes:
         kind: a session, a subject (what was made with rights older than `epoch`), one API key or token by its id, or
             a signing key with everything that it signed.
-        target: the session's id, the user's id, the credential's id or the key's `kid`.
+        target: the session's id (`foreign_session` of another issuer's), the user's id, the credential's id or the
+            key's `kid`.
         epoch: for subjects, the first version of the rights that still holds; for credentials, that of their own
             record. For keys, 0 is no more than news: the key is new, or its turn has come.
         expires_at: seconds since the epoch; by then every affected credential has ended by itself.
@@ -108,7 +115,7 @@ class Revocations:
     def covers(self, principal: Principal) -> bool:
         """Whether this principal's credential has been taken back."""
         if self._issuer is not None and principal.issuer != self._issuer:
-            return False
+            return self._covers_foreign(principal)
         live = self._live
         if principal.session_id is not None and principal.session_id in live[Revoked.SESSION]:
             return True
@@ -117,6 +124,16 @@ class Revocations:
             if entry is not None and principal.version < entry[0]:
                 return True
         entry = live[Revoked.SUBJECT].get(principal.subject)
+        return entry is not None and principal.epoch < entry[0]
+
+    def _covers_foreign(self, principal: Principal) -> bool:
+        """Another issuer's subjects and sessions are namesakes of ours; its people's rows here are not."""
+        if principal.account is None:
+            return False
+        session = principal.session_id
+        if session is not None and foreign_session(principal.issuer, session) in self._live[Revoked.SESSION]:
+            return True
+        entry = self._live[Revoked.SUBJECT].get(principal.account)
         return entry is not None and principal.epoch < entry[0]
 
     def is_deaf(self, tick: float) -> bool:

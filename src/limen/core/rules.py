@@ -82,6 +82,11 @@ def issued_by(*issuers: str) -> Policy:
     return _IssuedBy(_some("issued_by", issuers))
 
 
+def with_account(issuer: str) -> Policy:
+    """Whoever has a row here: the people of `issuer`, this app itself, and those of others who were given one."""
+    return _WithAccount(issuer)
+
+
 def rule(function: RuleFunction, *, name: str | None = None) -> Policy:
     """Whomever the app's own function allows; it takes the principal and returns True or False, or awaits to them.
 
@@ -167,6 +172,17 @@ class _IssuedBy(Policy):
 
     def __str__(self) -> str:
         return f"issued by {' or '.join(self.issuers)}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _WithAccount(Policy):
+    issuer: str
+
+    def decide(self, principal: Principal, now: float) -> Refusal | None:
+        return None if principal.account is not None or principal.issuer == self.issuer else FORBIDDEN
+
+    def __str__(self) -> str:
+        return "with an account"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -22,15 +22,31 @@ def parse_object(data: bytes) -> dict[str, object]:
         MalformedJSON: not UTF-8, not JSON, not an object; a name twice in one object; NaN, Infinity or a number that
             overflows to it; a number of over 40 characters; over 16 levels; text that UTF-8 cannot carry.
     """
-    try:
-        value = _parse(data.decode("utf-8"))
-    except MalformedJSON:
-        raise
-    except (ValueError, RecursionError):
-        value = None
+    value = _read(data)
     if not isinstance(value, dict):  # raised here, outside the handler: json's own error carries the whole text along
         raise MalformedJSON("not a JSON object")
     return value
+
+
+def parse_value(data: bytes) -> object:
+    """The same for JSON of any kind but `null`: some answers are lists.
+
+    Raises:
+        MalformedJSON: as above, an object or not.
+    """
+    value = _read(data)
+    if value is None:
+        raise MalformedJSON("not JSON")
+    return value
+
+
+def _read(data: bytes) -> object:
+    try:
+        return _parse(data.decode("utf-8"))
+    except MalformedJSON:
+        raise
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parse(text: str) -> object:

@@ -12,7 +12,9 @@ from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Held
+from limen.db.addresses import refuse_kept
 from limen.db.database import Database
+from limen.db.identities import identity_digest
 from limen.db.instances import InstanceLoader
 from limen.db.rights import RightsStore
 from limen.db.sessions import Lifetimes
@@ -166,7 +168,11 @@ class UserStore(Generic[U]):
         created_at: datetime,
         values: Mapping[str, object],
     ) -> object:
-        """Insert a user; the new key."""
+        """Insert a user; the new key.
+
+        Raises:
+            UniqueViolation: a name is taken, or the address is kept for who had it; it aborts the transaction.
+        """
         row = {
             "email": email.typed,
             "email_canonical": email.canonical,
@@ -176,7 +182,9 @@ class UserStore(Generic[U]):
             "rights_epoch": int(created_at.timestamp() * 1000),
             **values,
         }
-        return (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
+        key = (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
+        await refuse_kept(connection, self._tables.address_changes, email.canonical, now=self._clock.now())
+        return key
 
     async def change(self, user_id: object, values: Mapping[str, object]) -> bool:
         """Set columns of one user; False for no such user."""
@@ -190,6 +198,7 @@ class UserStore(Generic[U]):
 
     async def remove(self, connection: AsyncConnection, user_id: object) -> Revocation | None:
         """Delete the user and, by the foreign keys, all that hangs on it; the revocation to write and apply."""
+        await self._depart(connection, user_id)
         users = self._tables.users
         statement = delete(users).where(self.key == user_id).returning(users.c.rights_epoch)
         epoch: int | None = (await connection.execute(statement)).scalar_one_or_none()
@@ -199,6 +208,17 @@ class UserStore(Generic[U]):
         """The revocation of whatever was made with this user's rights before `epoch`."""
         expires_at = self._clock.time() + self._lifetimes.credential.total_seconds()
         return Revocation(kind=Revoked.SUBJECT, target=str(user_id), epoch=epoch, expires_at=expires_at)
+
+    async def _depart(self, connection: AsyncConnection, user_id: object) -> None:
+        """Remember, as digests, which identities elsewhere were this account's: no token of theirs brings it back."""
+        identities, departed = self._tables.identities, self._tables.departed
+        named = select(identities.c.issuer, identities.c.subject).where(identities.c.user_id == user_id)
+        digests = [identity_digest(row.issuer, row.subject) for row in await connection.execute(named)]
+        if digests:
+            await connection.execute(delete(departed).where(departed.c.digest.in_(digests)))
+            now = self._clock.now()
+            rows = [{"digest": digest, "departed_at": now} for digest in digests]
+            await connection.execute(insert(departed), rows)
 
     async def _find(self, column: str, value: object) -> Account | None:
         rows = await self._database.read(self._finders[column], {"value": value})

@@ -252,6 +252,14 @@ async def _roll_back(connection: AsyncConnection) -> None:
             await connection.execute(text("ROLLBACK"))
 
 
+@asynccontextmanager
+async def trial(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Statements that are done and taken back: what the database refuses is refused, and nothing else follows."""
+    await connection.execute(text("SAVEPOINT limen_trial"))
+    yield
+    await connection.execute(text("ROLLBACK TO SAVEPOINT limen_trial"))
+
+
 @contextmanager
 def outages() -> Iterator[None]:
     """Turn what drivers raise into limen's errors; an outage is the same 503 whatever the driver calls it."""

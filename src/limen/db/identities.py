@@ -6,6 +6,7 @@ An identity is never an e-mail address. It belongs to one account; an account ma
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 from sqlalchemy import Row, bindparam, delete, insert, select, update
@@ -46,11 +47,24 @@ class IdentityStore:
         table = self._table
         known = (table.c.issuer == bindparam("known_issuer"), table.c.subject == bindparam("known_subject"))
         self._find = select(table).where(*known)
+        self._departed = tables.departed
+        self._find_departed = select(self._departed.c.digest).where(self._departed.c.digest == bindparam("digest"))
 
     async def find(self, issuer: str, subject: str) -> Identity | None:
         """Whose this identity is."""
         rows = await self._database.read(self._find, {"known_issuer": issuer, "known_subject": subject})
         return _identity(rows[0]) if rows else None
+
+    async def is_departed(self, connection: AsyncConnection, issuer: str, subject: str) -> bool:
+        """Whether this identity's account was deleted, as committed at this moment of a caller's transaction."""
+        values = {"digest": identity_digest(issuer, subject)}
+        return (await connection.execute(self._find_departed, values)).first() is not None
+
+    async def readmit(self, issuer: str, subject: str) -> bool:
+        """Let an identity whose account was deleted have a new one; False if there was no such."""
+        table = self._departed
+        statement = delete(table).where(table.c.digest == identity_digest(issuer, subject)).returning(table.c.digest)
+        return bool(await self._database.write(statement))
 
     async def list_of(self, user_id: object) -> tuple[Identity, ...]:
         """The identities of one account, the oldest first."""
@@ -88,6 +102,10 @@ class IdentityStore:
         made: UUID = (await connection.execute(statement)).scalar_one()
         return made
 
+    async def forget_all_within(self, connection: AsyncConnection, user_id: object) -> None:
+        """Unlink every identity of an account, inside a caller's transaction: they may be a stranger's."""
+        await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
+
     async def touch(self, identity_id: UUID, *, email: str | None) -> None:
         """Somebody came in by it just now; what the issuer says of the address is kept for display."""
         table = self._table
@@ -100,6 +118,11 @@ class IdentityStore:
         statement = delete(table).where(table.c.id == identity_id, table.c.user_id == user_id).returning(*table.c)
         row = (await connection.execute(statement)).first()
         return None if row is None else _identity(row)
+
+
+def identity_digest(issuer: str, subject: str) -> bytes:
+    """What is remembered of an identity whose account was deleted: nothing that names anyone."""
+    return sha256(f"{issuer} {subject}".encode()).digest()
 
 
 def _identity(row: Row[tuple[object, ...]]) -> Identity:

@@ -27,7 +27,12 @@ class LastSeen:
         round: another object after each writing; what was noted in this one need not be noted again.
     """
 
-    def __init__(self, database: Database, tables: Tables, *, clock: Clock, lifetimes: Lifetimes) -> None:
+    def __init__(self, database: Database, tables: Tables, *, clock: Clock, lifetimes: Lifetimes, issuer: str) -> None:
+        """
+        Args:
+            issuer: whose sessions these are; another issuer's are no one's namesakes.
+        """
+        self._issuer = issuer
         self._database = database
         self._table = tables.sessions
         self._clock = clock
@@ -46,6 +51,8 @@ class LastSeen:
 
     def note(self, principal: Principal) -> None:
         """A request came with this session or credential; costs one look at a set."""
+        if principal.issuer != self._issuer:
+            return
         if principal.session_id is not None:
             seen, key = self._sessions, principal.session_id
         elif principal.credential_id is not None and principal.credential in self._credentials:

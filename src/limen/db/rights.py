@@ -95,6 +95,12 @@ class RightsStore:
             if rows:
                 await connection.execute(insert(table), rows)
 
+    async def grant_roles(self, connection: AsyncConnection, granted: Iterable[tuple[object, str]]) -> None:
+        """Give many new users their roles at once, by their keys, in the transaction that makes them."""
+        rows = [{"user_id": user_id, "role": role} for user_id, role in granted]
+        if rows:
+            await connection.execute(insert(self._tables.user_roles), rows)
+
     async def count(self, connection: AsyncConnection, user_id: object) -> int | None:
         """Count a change of a user's rights; the new epoch, or None without such a user."""
         users = self._tables.users

@@ -51,7 +51,7 @@ def claims_of(principal: Principal | None, *, role: str | None = None) -> dict[s
         "sub": principal.subject,
         "scope": format_scope(principal.permissions),
         "roles": sorted(principal.roles),
-        "amr": list(principal.amr),
+        "amr": principal.claims.get("amr", list(principal.amr)),  # Supabase's own form, for its own policies
         "role": role or principal.claims.get("role", "authenticated"),
     }
     if principal.session_id is not None:

@@ -217,6 +217,13 @@ class SessionStore:
         rows = await self._database.read(self._addresses, {"of": user_id})
         return frozenset(row.ip for row in rows if row.ip is not None)
 
+    async def list_all(self, user_id: object) -> tuple[Session, ...]:
+        """The user's sessions, also those that are over and not purged yet, the newest first."""
+        table = self._table
+        order = table.c.created_at.desc(), table.c.id
+        statement = select(*self._columns).where(table.c.user_id == user_id).order_by(*order)
+        return tuple(map(self._session, await self._database.read(statement)))
+
     async def end(self, session_id: UUID, *, reason: str, user_id: object | None = None) -> bool:
         """End one session (of this user, if one is named) in its own transaction; False if it was not live."""
         where = self._table.c.id == session_id

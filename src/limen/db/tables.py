@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -40,6 +41,8 @@ class Tables:
     one_time_secrets: Table
     signing_keys: Table
     identities: Table
+    departed: Table
+    address_changes: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table of the kernel, the user's first."""
@@ -66,6 +69,8 @@ def derive_tables(user: type[UserMixin]) -> Tables:
         one_time_secrets=define(metadata, "limen_one_time_secrets", _one_time_columns),
         signing_keys=define(metadata, "limen_signing_keys", _signing_key_columns),
         identities=define(metadata, "limen_identities", lambda: _identity_columns(key)),
+        departed=define(metadata, "limen_departed", _departed_columns),
+        address_changes=define(metadata, "limen_address_changes", lambda: _address_change_columns(key)),
     )
 
 
@@ -141,6 +146,9 @@ def _one_time_columns() -> list[Column[object] | Index]:
         Column("subject", String(255), index=True),
         Column("payload", Text, nullable=False),
         Column("expires_at", Timestamp, nullable=False, index=True),
+        Column("code_mac", LargeBinary(32)),
+        Column("tries_left", Integer),
+        Index("ux_limen_one_time_secrets_kind_subject", "kind", "subject", unique=True),
     ]
 
 
@@ -167,4 +175,24 @@ def _identity_columns(key: Column[object]) -> list[Column[object] | Index]:
         Column("created_at", Timestamp, nullable=False),
         Column("last_used_at", Timestamp, nullable=False),
         Index("ux_limen_identities_issuer_subject", "issuer", "subject", unique=True),
+    ]
+
+
+def _departed_columns() -> list[Column[object] | Index]:
+    return [
+        Column("digest", LargeBinary(32), primary_key=True),
+        Column("departed_at", Timestamp, nullable=False),
+    ]
+
+
+def _address_change_columns(key: Column[object]) -> list[Column[object] | Index]:
+    return [
+        Column("id", Uuid, primary_key=True),
+        user_reference(key, index=True),
+        Column("email", String(320), nullable=False),
+        Column("email_canonical", String(320), nullable=False, index=True),
+        Column("was_verified", Boolean, nullable=False),
+        Column("asked_at", Timestamp, nullable=False),
+        Column("changed_at", Timestamp),
+        Column("expires_at", Timestamp, nullable=False, index=True),
     ]

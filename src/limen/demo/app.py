@@ -5,9 +5,13 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Path, WebSocket
 
 from limen import Auth, Principal, Role, authenticated, role
+from limen.auth import default_features
 from limen.demo.items import Item, ItemIn, Items
+from limen.features.oauth_login import OAuthLogin
+from limen.features.supabase.feature import Supabase, SupabaseSettings
 from limen.http.openapi import refusals
 from limen.http.responses import answer_all_as_problems
+from limen.settings import load
 
 auth = Auth(
     roles=[
@@ -27,6 +31,11 @@ auth = Auth(
         "audit:read": "Read the audit log",
         "*": "Everything",
     },
+    features=[
+        *default_features(),
+        OAuthLogin(),  # every provider that LIMEN_OAUTH_<NAME>_CLIENT_ID sets
+        *([Supabase()] if load(SupabaseSettings).url else []),
+    ],
 )
 app = FastAPI(title="limen demo", description="Sign in with **Authorize**, then try the routes.")
 auth.install(app, default="deny")
@@ -42,7 +51,7 @@ Anyone = Annotated[Principal, Depends(auth.require(authenticated()))]
 @auth.policy("items:read", "items:delete")
 def owner(principal: Principal, item: Item) -> bool:
     """These permissions count on one's own items; the wider `items` counts on all."""
-    return item.owner_id == principal.subject
+    return item.owner_id == (principal.account or principal.subject)
 
 
 def find_item(item_id: ItemId) -> Item | None:
@@ -85,7 +94,7 @@ async def list_items(_: Reader) -> list[Item]:
 @app.post("/items", status_code=201, responses=refusals(422))
 async def add_item(item: ItemIn, writer: Writer) -> Item:
     """Add an item of one's own."""
-    return items.add(item.name, owner_id=writer.subject)
+    return items.add(item.name, owner_id=writer.account or writer.subject)
 
 
 @app.get("/items/{item_id}", responses=refusals(404, 422))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import blake2s
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -15,6 +15,7 @@ from limen.core.principal import Principal
 from limen.core.remembered import Remembered
 from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
+from limen.http.cause import RequestCauses
 from limen.http.client import address_of, client_of
 from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
 from limen.http.open_connections import OpenConnections
@@ -73,6 +74,7 @@ class Authenticator:
         is_installed: whether `auth.install(app)` was called; nothing is let in before.
         memo: where a request keeps what was decided.
         connections: those that stay open, so that they end with what let them in.
+        causes: how to read who is behind a request, for the record of what happens in it; None where none is kept.
         recall: who a request proves, if its credential was verified before and everything is as usual; None decides
             nothing: `authenticate` does.
     """
@@ -105,6 +107,7 @@ class Authenticator:
         revocations.subscribe(self._hear)
         self.memo = f"limen.principal.{id(self)}"
         self.connections = OpenConnections(revocations, memo=self.memo)
+        self.causes: RequestCauses | None = None
         self.recall = self._recaller()
 
     def arrange(self, schemes: Sequence[Scheme], *, cookie_name: str) -> None:
@@ -165,7 +168,8 @@ class Authenticator:
             return known
         scheme = self._scheme_of(presented)
         principal = await scheme.verify(presented)
-        if self._revocations.covers(principal) and principal.credential != ACCESS_TOKEN:
+        has_record = principal.credential != ACCESS_TOKEN or principal.account is not None
+        if self._revocations.covers(principal) and has_record:
             principal = await scheme.verify(presented)  # its record may have been read just before the change
         if self._revocations.covers(principal):
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
@@ -193,7 +197,7 @@ class Authenticator:
             carrier, credential = presented
             if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
                 return None
-            entry = entries[carrier].get(sha256(credential).digest())
+            entry = entries[carrier].get(blake2s(credential).digest())  # `digest`, without a call of ours
             if entry is None or time() >= entry.expires_at:
                 return None
             if entry.revision != revocations.revision and not remembered.holds(entry):

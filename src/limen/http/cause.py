@@ -1,11 +1,12 @@
 """A request as the cause of what happens while it is answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from limen.core.cause import ANONYMOUS, Actor, begin, end
+from limen.core.cause import ANONYMOUS, Actor, caused_by
 from limen.core.client import Client
 from limen.core.clock import Clock
 from limen.core.principal import Principal
@@ -114,16 +115,15 @@ class RequestCause:
         return f"{self._scope.get('method', 'WEBSOCKET')} {template}".strip()
 
 
-class NameCauses:
-    """ASGI middleware: what happens while a request is answered is the request's doing."""
+CAUSES = "limen.causes"
+"""Where a request to a route of limen's own finds how to read who is behind it."""
 
-    def __init__(self, app: ASGIApp, *, causes: RequestCauses) -> None:
-        self._app = app
-        self._causes = causes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        token = begin(RequestCause(scope, self._causes))  # every request passes here: no context manager
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            end(token)
+@contextmanager
+def caused_by_request(scope: Scope, causes: RequestCauses | None) -> Iterator[None]:
+    """Whatever happens in the block is the doing of whoever sent this request."""
+    if causes is None:
+        yield
+        return
+    with caused_by(RequestCause(scope, causes)):
+        yield

@@ -16,6 +16,7 @@ Address = IPv4Address | IPv6Address
 FORWARDED = b"x-forwarded-for"
 MAX_USER_AGENT = 256
 MAX_HOPS = 32
+MAX_ADDRESS = 64  # characters: no spelling of an address is longer, and what is remembered stays small
 
 
 def client_of(
@@ -50,7 +51,7 @@ def address_of(scope: Scope, *, trusted_proxies: Sequence[Network] = ()) -> Addr
 def _forwarded(lines: Sequence[str], trusted_proxies: Sequence[Network]) -> Address | None:
     hops = ",".join(lines).split(",")[-MAX_HOPS:]
     for hop in reversed(hops):
-        address = _address(hop.strip())
+        address = _address(hop.strip()[:MAX_ADDRESS])
         if address is None or not _is_trusted(address, trusted_proxies):
             return address
     return None

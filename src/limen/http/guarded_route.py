@@ -19,8 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from limen.core.cause import begin, end
 from limen.core.policy import Policy
 from limen.core.rules import authenticated
+from limen.http.cause import RequestCause
 from limen.http.guards import CHECKED, Guard, decisions_are_logged
 from limen.http.object_guard import ObjectGuard
 from limen.http.routing import LimenRoute
@@ -68,7 +70,8 @@ class GuardedRoute(APIRoute):
 
 def _guarded(declared: tuple[_Declared, ...], rest: Handler, plain: Handler, provider: object) -> Handler:
     known_and_allowed = _recall_of(declared)
-    watched = declared[0].guard.authenticator.connections.watched
+    authenticator = declared[0].guard.authenticator
+    watched, causes = authenticator.connections.watched, authenticator.causes
 
     async def ask(request: Request) -> Response:
         values = request.scope[CHECKED] = {}
@@ -83,7 +86,12 @@ def _guarded(declared: tuple[_Declared, ...], rest: Handler, plain: Handler, pro
     async def handle(request: Request) -> Response:
         if getattr(provider, "dependency_overrides", None):
             return await plain(request)
-        response = await (rest(request) if known_and_allowed(request.scope) else ask(request))
+        token = None if causes is None else begin(RequestCause(request.scope, causes))
+        try:
+            response = await (rest(request) if known_and_allowed(request.scope) else ask(request))
+        finally:
+            if token is not None:
+                end(token)
         return response if type(response).__call__ is _SENDS_AT_ONCE else watched(response)
 
     return handle

@@ -7,6 +7,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import lru_cache, partial
 from typing import Generic, TypeVar
 
@@ -14,12 +15,14 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from limen.core.cause import caused_by
 from limen.core.clock import Clock
 from limen.core.policy import Policy, permission
 from limen.core.principal import Principal
 from limen.core.rules import authenticated
 from limen.errors import InvalidCredential, NotAuthenticated
 from limen.http.authenticate import Authenticator
+from limen.http.cause import RequestCause, RequestCauses
 
 CHECKED = "limen.values"
 """Where a request keeps the answers of guards that are checked at its route; there, nothing else need be watched."""
@@ -85,8 +88,9 @@ class Guard(ABC):
     def _have_it_watched(self, scope: Scope) -> None:
         """FastAPI solves this guard, so no route watches what stays open: the app does, for all of its requests."""
         authenticator = self.authenticator
-        if CHECKED not in scope and authenticator.memo not in scope and scope["type"] == "http":
-            authenticator.connections.watches_http = True
+        if CHECKED not in scope and authenticator.memo not in scope:
+            _name_cause(scope, authenticator.causes)
+            authenticator.connections.watches_http |= scope["type"] == "http"
 
     def recall(self, scope: Scope, policy: Policy) -> Principal | None:
         """The principal, if it is known already and `policy` (this guard's, with scopes) plainly allows it.
@@ -150,6 +154,13 @@ class OptionalUserGuard(_LoadingGuard[U]):
         self._have_it_watched(connection.scope)
         principal = await self.authenticator.authenticate(connection)
         return None if principal is None else await self.load(await self.admit(connection, scopes))
+
+
+def _name_cause(scope: Scope, causes: RequestCauses | None) -> None:
+    """Whatever happens until FastAPI has closed what it opened for this request is its sender's doing."""
+    stack = scope.get("fastapi_inner_astack")
+    if causes is not None and isinstance(stack, AsyncExitStack):
+        stack.enter_context(caused_by(RequestCause(scope, causes)))
 
 
 def _log_decision(connection: HTTPConnection, policy: Policy, principal: Principal, now: float) -> None:

@@ -1,11 +1,13 @@
 """What an app needs so that guards work on it, whoever brings them."""
 
+from functools import partial
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from limen.errors import AuthError
 from limen.http.authenticate import Authenticator
-from limen.http.cause import NameCauses, RequestCauses
+from limen.http.cause import RequestCauses
 from limen.http.guarded_route import GuardedRoute, is_checked_at_the_route
 from limen.http.guards import Guard
 from limen.http.open_connections import WatchOpenConnections
@@ -14,14 +16,12 @@ from limen.http.responses import answer
 from limen.http.routing import LimenRouter
 
 
-def install_guards(app: FastAPI, authenticator: Authenticator, *, causes: RequestCauses | None = None) -> None:
+def install_guards(app: FastAPI, authenticator: Authenticator) -> None:
     """Let the app's routes be guarded and described, refusals be answered, and open connections end in time."""
     if app.router.route_class is APIRoute:  # an app's own class keeps its place; its guards are checked FastAPI's way
         app.router.route_class = GuardedRoute
     app.add_middleware(WatchOpenConnections, connections=authenticator.connections)
-    if causes is not None:
-        app.add_middleware(NameCauses, causes=causes)
-    app.add_exception_handler(AuthError, answer)
+    app.add_exception_handler(AuthError, partial(answer, causes=authenticator.causes))
     describe_guards(app, authenticator.schemes)
     authenticator.is_installed = True
 
@@ -34,7 +34,7 @@ def settle(app: FastAPI, authenticator: Authenticator) -> None:
     authenticator.connections.watches_http = not all(map(is_checked_at_the_route, iter_route_contexts(app.routes)))
 
 
-def include_apart(app: FastAPI, router: LimenRouter) -> None:
+def include_apart(app: FastAPI, router: LimenRouter, causes: RequestCauses | None) -> None:
     """Include limen's own routes, which decide for themselves, without the guards that the app puts before all of its.
 
     A guard in `FastAPI(dependencies=[…])` would ask people to be signed in before they sign in. An app's own routes
@@ -47,4 +47,4 @@ def include_apart(app: FastAPI, router: LimenRouter) -> None:
     finally:
         app.router.dependencies = everywhere
     included = app.router.routes[-1]
-    included.matches = router.told_apart(included.matches)  # type: ignore[method-assign,assignment]  # of this route alone
+    included.matches = router.told_apart(included.matches, causes)  # type: ignore[method-assign,assignment]  # of this route alone

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from limen.core.principal import Principal
-from limen.core.revocations import Revocation, Revocations, Revoked
+from limen.core.revocations import Revocation, Revocations, Revoked, foreign_session
 
 POLICY_VIOLATION = 1008
 """The close code of RFC 6455 §7.4.1 for a connection that is no longer allowed."""
@@ -167,8 +167,9 @@ def _watched_kind(kind: type[Response]) -> type[Response]:  # an app has a handf
 
 
 def _targets(principal: Principal) -> Iterator[tuple[Revoked, str]]:
-    yield Revoked.SUBJECT, principal.subject
+    yield Revoked.SUBJECT, principal.account or principal.subject
     if principal.session_id is not None:
-        yield Revoked.SESSION, principal.session_id
+        foreign = principal.account and foreign_session(principal.issuer, principal.session_id)
+        yield Revoked.SESSION, foreign or principal.session_id
     if principal.credential_id is not None:
         yield Revoked.CREDENTIAL, principal.credential_id

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from limen.core.return_to import origin_of
 from limen.errors import CrossOrigin
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,11 +30,14 @@ class OriginCheck:
     Args:
         base_url: where browsers reach the app.
         trusted_origins: other origins whose pages may use the cookie (`https://app.example.com`).
+
+    Attributes:
+        is_on_loopback: whether browsers reach the app by plain http on this machine: in development.
     """
 
     def __init__(self, base_url: str, *, trusted_origins: Collection[str] = ()) -> None:
         base = urlsplit(base_url)
-        self._is_on_loopback = base.scheme == "http" and _is_loopback(base.hostname)
+        self.is_on_loopback = base.scheme == "http" and _is_loopback(base.hostname)
         self._trusted = frozenset(origin_of(url) for url in (base_url, *trusted_origins))
 
     def _is_local(self, origin: str, connection: HTTPConnection) -> bool:
@@ -43,7 +47,7 @@ class OriginCheck:
         """
         parts = urlsplit(origin)
         hosts = connection.headers.getlist("host")
-        is_local = self._is_on_loopback and parts.scheme == "http" and _is_loopback(parts.hostname)
+        is_local = self.is_on_loopback and parts.scheme == "http" and _is_loopback(parts.hostname)
         return is_local and hosts == [parts.netloc]
 
     def check_cookie_use(self, connection: HTTPConnection) -> None:
@@ -79,13 +83,3 @@ class OriginCheck:
 
 def _is_loopback(host: str | None) -> bool:
     return host in ("localhost", "127.0.0.1", "::1")
-
-
-def origin_of(url: str) -> str:
-    """The origin of a URL as browsers write it (RFC 6454 §6.1): lower-case, without a default port."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    port = "" if parts.port in (None, default) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"

@@ -25,6 +25,7 @@ from limen.errors import (
     StepUpRequired,
     Unprocessable,
 )
+from limen.http.cause import RequestCauses, caused_by_request
 from limen.http.cookies import SessionCookie
 
 _log = logging.getLogger("limen")
@@ -93,6 +94,12 @@ def deliver(outcome: Pending | Completed, *, cookie: SessionCookie) -> Response:
     return response
 
 
+def user_answer(described: Mapping[str, object]) -> Response:
+    """A user with the app's own fields, where no response model knows them."""
+    body = jsonable_encoder(dict(described), custom_encoder={datetime: _moment})
+    return JSONResponse(body, headers=dict(NO_STORE))
+
+
 def _moment(value: datetime) -> str:
     """RFC 3339 as pydantic writes it, so that a user reads the same in every answer."""
     return value.isoformat().replace("+00:00", "Z")
@@ -117,11 +124,12 @@ def log(error: AuthError) -> None:
         _log.log(level, "%s: %s %s", error.code, json.dumps(error.reason[:500]), context)
 
 
-async def answer(_connection: HTTPConnection, error: Exception) -> Response:
+async def answer(connection: HTTPConnection, error: Exception, *, causes: RequestCauses | None = None) -> Response:
     """The exception handler that `install` registers; a refused WebSocket handshake gets the same answer."""
     if not isinstance(error, AuthError):  # pragma: no cover - registered for AuthError only
         raise error
-    return problem(error)
+    with caused_by_request(connection.scope, causes):
+        return problem(error)
 
 
 def answer_all_as_problems(app: FastAPI) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope
 
 from limen.errors import AuthError, InvalidRequest, PayloadTooLarge, Unprocessable, UnsupportedMediaType
+from limen.http.cause import CAUSES, RequestCauses, caused_by_request
 from limen.http.guards import CHECKED
 from limen.http.responses import NO_STORE, oauth_error, problem, public_errors
 
@@ -41,14 +42,15 @@ class LimenRoute(APIRoute):
 
         async def bounded(request: Request) -> Response:
             request.scope[CHECKED] = {}  # an answer of limen's never stays open
-            try:
-                response = await handle(_bounded(request))
-            except RequestValidationError as error:
-                return self.refuse(Unprocessable("request of another form", errors=public_errors(error)))
-            except AuthError as error:
-                return self.refuse(error)
-            except HTTPException as error:
-                return self.refuse(_as_auth_error(error))
+            with caused_by_request(request.scope, request.scope.get(CAUSES)):
+                try:
+                    response = await handle(_bounded(request))
+                except RequestValidationError as error:
+                    return self.refuse(Unprocessable("request of another form", errors=public_errors(error)))
+                except AuthError as error:
+                    return self.refuse(error)
+                except HTTPException as error:
+                    return self.refuse(_as_auth_error(error))
             if "cache-control" not in response.headers:
                 response.headers.update(NO_STORE)
             return response
@@ -73,14 +75,17 @@ class LimenRouter(APIRouter):
 
     prefixes: tuple[str, ...] = ()
 
-    def told_apart(self, matches: Matches) -> Matches:
+    def told_apart(self, matches: Matches, causes: RequestCauses | None) -> Matches:
         """`matches`, asked only for paths that could be limen's."""
         prefixes = self.prefixes
 
         def quickly(scope: Scope) -> tuple[Match, Scope]:
             # Under a mount the path has that in front; then the routes themselves look.
             path: str = scope.get("path", "")
-            return matches(scope) if path.startswith(prefixes) or scope.get("root_path") else (Match.NONE, {})
+            if not path.startswith(prefixes) and not scope.get("root_path"):
+                return Match.NONE, {}
+            scope[CAUSES] = causes
+            return matches(scope)
 
         return quickly
 

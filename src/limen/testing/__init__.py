@@ -22,18 +22,23 @@ from limen.db.users import UserMixin
 from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.testing.agreement import assert_filter_agrees
+from limen.testing.attacking import attack
 from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
 from limen.testing.matrix import Matrix, call_matrix
+from limen.testing.provider import FakePerson, FakeProvider
 
 __all__ = [
     "PASSWORD",
     "FakeClock",
+    "FakePerson",
+    "FakeProvider",
     "Matrix",
     "Outbox",
     "ReceivedLetter",
     "SignedIn",
     "as_user",
     "assert_filter_agrees",
+    "attack",
     "call_matrix",
     "create_tables",
     "fast_hasher",
@@ -97,7 +102,10 @@ async def as_user(
         RuntimeError: a step holds the sign-in up.
     """
     email = email or f"user-{uuid4().hex[:8]}@example.com"
-    account = await auth[Accounts].register(email=email, password=PASSWORD, roles=roles, values=values)
+    proved = auth.settings.email_verification == "required"  # whoever signs in has
+    account = await auth[Accounts].register(
+        email=email, password=PASSWORD, roles=roles, is_verified=proved, values=values
+    )
     scope = None if scopes is None else " ".join(scopes)
     outcome = await auth[Passwords].login(email, PASSWORD, scope=scope)
     if isinstance(outcome, Pending):

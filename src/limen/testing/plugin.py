@@ -24,6 +24,18 @@ def fake_clock() -> "FakeClock":
 
 
 @pytest.fixture
+def attack_app() -> Callable[..., Awaitable[None]]:
+    """`await attack_app(auth, app)`: the test fails if something comes in that must be refused; options of `attack`."""
+    from limen.testing import attack
+
+    async def mount(auth: object, app: object, **options: object) -> None:
+        report = await attack(auth, app, **options)  # type: ignore[arg-type]  # as the test gives them
+        report.assert_closed()
+
+    return mount
+
+
+@pytest.fixture
 def authorization_matrix(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
     """`await authorization_matrix(auth, app, "tests/authorization.txt")`: every route, as every role and as nobody.
 

@@ -14,10 +14,12 @@ WRITING = """
 import asyncio, sys
 from limen import Auth, AuthSettings
 from limen.events import LoggedIn, PasswordChanged
+from limen.features import Audit
 
 async def main():
     secret, url, name = sys.argv[1:]
-    auth = Auth(settings=AuthSettings(_env_file=None, secret_key=secret, database_url=url))
+    settings = AuthSettings(_env_file=None, secret_key=secret, database_url=url)
+    auth = Auth(settings=settings, features=[Audit()])
     async with auth:
         print("ready", flush=True)
         sys.stdin.readline()
@@ -26,7 +28,6 @@ async def main():
             await auth.kernel.events.publish(LoggedIn(at=now, subject=subject, session_id="s", amr=("pwd",)))
             await auth.kernel.events.publish(PasswordChanged(at=now, subject=subject))
             if number % 10 == 9:
-                from limen.features import Audit
                 await auth[Audit].seal()
     await auth.kernel.database.dispose()
 

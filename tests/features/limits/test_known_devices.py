@@ -31,7 +31,7 @@ async def test_a_known_address_has_ten_wrong_passwords_of_its_own(mini, carrier)
     home = visitor_from(mini, HOME)
     assert await guesses(home, 11) == [401] * 10 + [429]
     refused(await home.login(), 429, "too_many_requests")
-    assert mini.heard(LimitReached)[-1].by == "device"
+    assert mini.heard(LimitReached)[-1].budget == "device"
 
 
 async def test_what_a_known_address_used_up_before_counts(mini):

@@ -271,7 +271,7 @@ async def test_a_limit_that_is_reached_is_said_once_and_without_names(mini, capl
     await use_up(mini)
     await guesses(visitor_from(mini, "203.0.113.1"), 5)
     (event,) = mini.heard(LimitReached)
-    assert (event.action, event.by, event.subject) == ("login", "account", account.subject)
+    assert (event.action, event.budget, event.subject) == ("login", "account", account.subject)
     assert event.client.ip == "198.51.100.99"
     said = [record for record in caplog.records if record.name == "limen.limits"]
     assert len(said) == 1

@@ -103,11 +103,15 @@ async def test_a_letter_prints_neither_its_reader_nor_what_it_says():
 # --- at rest
 
 
+def outbox_of(auth):
+    return auth.kernel.tables.users.metadata.tables["limen_outbox"]
+
+
 async def test_no_secret_and_no_address_can_be_read_in_the_database(database_url):
     auth, mail, _ = await auth_of(database_url, Broken())
     await mail.post(RESET)
     await mail.deliver()
-    table = auth.tables()[-1]
+    table = outbox_of(auth)
     (row,) = await auth.kernel.database.read(select(table))
     at_rest = repr(tuple(row)).encode() + bytes(row.sealed) + files_of(database_url)
     for secret in (TOKEN.encode(), b"alice", b"reset#"):
@@ -187,7 +191,7 @@ async def test_what_is_given_up_keeps_nothing_of_what_it_said(database_url):
     await mail.post(RESET)
     clock.advance(hours=49)
     await mail.deliver()
-    (row,) = await auth.kernel.database.read(select(auth.tables()[-1]))
+    (row,) = await auth.kernel.database.read(select(outbox_of(auth)))
     assert row.sealed is None
     assert row.last_error == "too old"
     await auth.kernel.database.dispose()

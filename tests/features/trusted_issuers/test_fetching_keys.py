@@ -13,7 +13,7 @@ from tests.features.trusted_issuers.key_server import KEYS, METADATA, OPENID, An
 
 from limen import TrustedIssuer, Verifier
 from limen.core.keys import SigningKey
-from limen.features.trusted_issuers import service as trusted_issuers_service
+from limen.http import published_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -238,7 +238,7 @@ MISBEHAVIOURS = [
 def impatient(monkeypatch: pytest.MonkeyPatch, misbehave: Misbehaviour) -> None:
     """Nobody waits five seconds for an issuer that takes for ever."""
     if misbehave in (hangs, drips):
-        monkeypatch.setattr(trusted_issuers_service, "FETCH_SECONDS", 1.0)
+        monkeypatch.setattr(published_keys, "FETCH_SECONDS", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")

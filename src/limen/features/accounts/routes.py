@@ -18,8 +18,9 @@ from limen.core.rules import authenticated, fresh, method
 from limen.errors import Unprocessable
 from limen.features.accounts.service import AccountService
 from limen.http.openapi import refusals
+from limen.http.pages import Page, page_route
 from limen.http.routing import LimenRoute
-from limen.http.user_out import UserOut
+from limen.http.user_out import MAX_ONE_TIME_TOKEN, Accepted, UserOut
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,6 +33,13 @@ SIGN_OUT = permission("users:write") & ~method("api_key")
 MAX_PAGE = 200
 MAX_CHALLENGE = 4096
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
+
+RESTORE_PAGE = Page(
+    title="Keep your account",
+    words="Your account is closed and waits for its deletion.",
+    button="Keep the account",
+    done="The account stays. You can sign in again.",
+)
 
 Users: TypeAlias = list[dict[str, object]]
 
@@ -67,6 +75,14 @@ class AccountClose(BaseModel):
     password: str = Field(max_length=MAX_BYTES)
 
 
+class RestoreIn(BaseModel):
+    """The token of the mail that told of the deletion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=MAX_ONE_TIME_TOKEN)
+
+
 class UsersPage(BaseModel):
     """Which accounts, and from where on."""
 
@@ -87,9 +103,12 @@ class AccountState(BaseModel):
     is_verified: bool | None = None
 
 
-def routes(service: AccountService, profile: type[BaseModel] | None) -> Sequence[APIRouter]:
+def routes(service: AccountService, profile: type[BaseModel] | None, *, own_page: bool) -> Sequence[APIRouter]:
     """The routers of the feature; `profile` adds the app's own fields to the bodies."""
-    return (_register_route(service, profile), _own_routes(service, profile), _administration(service, profile))
+    hides = service.greeter is not None and service.greeter.is_required
+    register = _discreet_register_route if hides else _register_route
+    own = (register(service, profile), _own_routes(service, profile), _administration(service, profile))
+    return (*own, _restore_route(service, own_page=own_page)) if service.grace else own
 
 
 def _register_route(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
@@ -120,11 +139,49 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
     return router
 
 
+def _discreet_register_route(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
+    kernel = service.kernel
+    router = APIRouter(prefix=kernel.auth_prefix, tags=["auth"], route_class=LimenRoute)
+    if TYPE_CHECKING:
+        Register: TypeAlias = RegisterIn
+    else:  # known only when the app runs
+        Register = _with(RegisterIn, profile)
+
+    @router.post("/register", status_code=202, responses=refusals(400, 403, 413, 422, 429, 503))
+    async def register(body: Register, request: Request) -> Accepted:
+        """Make an account, which a mail asks to be confirmed; the answer does not tell whether there was one."""
+        await service.sign_up(
+            email=body.email,
+            password=body.password,
+            username=body.username,
+            values=body.model_dump(exclude=set(RegisterIn.model_fields)),
+            client=replace(kernel.client(request), challenge=body.challenge),
+        )
+        return Accepted()
+
+    return router
+
+
+def _restore_route(service: AccountService, *, own_page: bool) -> APIRouter:
+    kernel = service.kernel
+    router = APIRouter(prefix=kernel.auth_prefix, tags=["auth"], route_class=LimenRoute)
+
+    @router.post("/account/restore", status_code=204, responses=refusals(400, 413, 422, 429, 503))
+    async def restore_account(body: RestoreIn, request: Request) -> Response:
+        """Let an account that waits for its deletion stay; its owner signs in anew."""
+        await service.restore(body.token, client=kernel.client(request))
+        return Response(status_code=204)
+
+    if own_page:
+        page_route(router, "/account/restore", RESTORE_PAGE)
+    return router
+
+
 def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> APIRouter:
     kernel = service.kernel
     router = APIRouter(prefix=kernel.users_prefix, tags=["users"], route_class=LimenRoute)
-    Anyone = Annotated[Principal, Depends(kernel.require(authenticated()))]
-    Owner = Annotated[Principal, Depends(kernel.require(OWNER))]
+    Anyone = Annotated[Principal, Depends(kernel.require_account(authenticated()))]
+    Owner = Annotated[Principal, Depends(kernel.require_account(OWNER))]
     Closing = Annotated[Principal, Depends(kernel.require(CLOSING))]
     Out = _with(UserOut, profile)
     if TYPE_CHECKING:
@@ -141,9 +198,15 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     async def change_me(body: Change, principal: Owner, request: Request) -> Mapping[str, object]:
         """Change one's own account."""
         values = body.model_dump(exclude_unset=True, exclude={"username"})
-        user_id = kernel.users.parse_key(principal.subject)
+        user_id = kernel.users.parse_key(kernel.account_of(principal))
         account = await service.change(user_id, username=body.username, values=values, client=kernel.client(request))
         return kernel.users.describe(account)
+
+    @router.get("/me/export")
+    async def export_me(principal: Owner, request: Request) -> Mapping[str, object]:
+        """Whatever limen holds of the person who asks, to take along; no secrets."""
+        user_id = kernel.users.parse_key(principal.subject)
+        return await service.export(user_id, client=kernel.client(request))
 
     @router.delete("/me", status_code=204, responses=refusals(409, 413, 422, 429, 503))
     async def close_me(body: AccountClose, principal: Closing, request: Request) -> Response:
@@ -188,7 +251,7 @@ def _administration(service: AccountService, profile: type[BaseModel] | None) ->
         if body.is_active is not None:
             account = await service.set_active(account.id, body.is_active, client=client)
         if body.is_verified is not None:
-            account = await service.change(account.id, values={"is_verified": body.is_verified}, client=client)
+            account = await service.set_verified(account.id, body.is_verified, client=client)
         return kernel.users.describe(account)
 
     @router.delete("/{user_id}", status_code=204, responses=refusals(404, 409, 422))

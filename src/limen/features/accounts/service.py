@@ -1,28 +1,70 @@
-"""Decides about accounts: who may be made, what may change, what ends with them."""
+"""Decides about accounts: who may be made, what may change; what ends with them is in `leaving`."""
 
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from secrets import token_hex
+from typing import NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity, canonical_identifier, email_identity, username_identity
 from limen.core.principal import Principal
-from limen.core.revocations import Revocation
 from limen.core.rights import carry
 from limen.db.accounts import Account
-from limen.db.database import UniqueViolation
-from limen.errors import Conflict, EmailTaken, IncorrectLogin, InvalidCredential, NotFound, Unprocessable, UsernameTaken
-from limen.events import AccountDeleted, AccountUpdated, Registered, SessionsEnded
+from limen.db.database import UniqueViolation, trial
+from limen.errors import (
+    Conflict,
+    EmailTaken,
+    IncorrectLogin,
+    InvalidCredential,
+    NotFound,
+    Unprocessable,
+    UsernameTaken,
+)
+from limen.events import (
+    AccountUpdated,
+    Registered,
+    RegisteredAgain,
+    SessionsEnded,
+)
+from limen.features.accounts.leaving import Leaving
 from limen.features.passwords.service import PasswordService
-from limen.kernel import Kernel
 
 
-class AccountService:
-    """Registers, finds, changes and removes accounts."""
+class Greeter(Protocol):
+    """Lets new accounts prove their address; the feature `email_verification` does.
 
-    kernel: Kernel
+    Attributes:
+        is_required: whether nobody signs in before, and so nobody is told at registration whether an account exists.
+    """
+
+    @property
+    def is_required(self) -> bool: ...
+
+    async def greet(
+        self, connection: AsyncConnection, user_id: object, *, email: Identity, username: Identity | None
+    ) -> None:
+        """Ask the owner of the address to prove it, inside the transaction that makes the account."""
+        ...
+
+    async def remind(self, connection: AsyncConnection, *, email: str) -> None:
+        """Tell the owner of the address that they have an account, with as much work as `greet` does."""
+        ...
+
+
+class AccountService(Leaving):
+    """Registers, finds, changes, exports and removes accounts.
+
+    Attributes:
+        greeter: mails new accounts; None where addresses are taken as they come.
+    """
+
     passwords: PasswordService
+    greeter: Greeter | None = None
+
+    def greet_by(self, greeter: Greeter) -> None:
+        """Let this one ask new accounts to prove their address; done once, when features are bound."""
+        self.greeter = greeter
 
     async def register(
         self,
@@ -35,7 +77,7 @@ class AccountService:
         values: Mapping[str, object] | None = None,
         client: Client = NOWHERE,
     ) -> Account:
-        """Make an account with a password.
+        """Make an account with a password; where addresses are to be proved, its owner gets a mail.
 
         Args:
             roles: instead of the default ones; for operators, never from a request's body.
@@ -50,18 +92,82 @@ class AccountService:
         """
         address = email_identity(email)
         name = None if username is None else username_identity(username)
-        context = self.passwords.context(address.typed, name.typed if name else "")
-        self.passwords.rules.check(password, context=context)
-        await self.kernel.limits.take("register", client=client, account=address.canonical)
-        digest = await self.passwords.hasher.hash(password)
+        digest = await self._digest_of(password, address, name, values, client)
         own = {**(values or {}), "is_verified": is_verified}
         granted = self._default_roles() if roles is None else tuple(roles)
-        user_id = await self._add(address, name, digest, granted, own)
+        try:
+            async with self.kernel.database.transaction() as connection:
+                user_id = await self._add(connection, address, name, digest, granted, own)
+                if self.greeter is not None and not is_verified:
+                    await self.greeter.greet(connection, user_id, email=address, username=name)
+        except UniqueViolation as violation:
+            _refuse_taken(violation)
+        self.wake_mail()
         account = await self.get(user_id)
         now = self.kernel.clock.now()
         registered = Registered(at=now, subject=account.subject, client=client, roles=tuple(sorted(granted)))
         await self.kernel.events.publish(registered)
         return account
+
+    async def sign_up(
+        self,
+        *,
+        email: str,
+        password: str,
+        username: str | None = None,
+        values: Mapping[str, object] | None = None,
+        client: Client = NOWHERE,
+    ) -> None:
+        """Make an account unless the address has one: only its owner learns which, by mail (ASVS 6.3.8).
+
+        The username is the account's when the address is proved, if it is free then: a name that an unproved account
+        could hold would tell others whether there is that account.
+
+        Raises:
+            Unprocessable: the e-mail address or username is not of the form.
+            WeakPassword: the password is refused.
+            TooManyRequests, ChallengeRequired: as in `register`.
+        """
+        if self.greeter is None:
+            raise RuntimeError("sign_up needs the feature email_verification: use register")
+        address = email_identity(email)
+        name = None if username is None else username_identity(username)
+        digest = await self._digest_of(password, address, name, values, client)
+        own = {**(values or {}), "is_verified": False}
+        known, user_id = await self.kernel.users.find_by_identifier(address.canonical), None
+        if known is None:
+            user_id = await self._add_and_greet(self.greeter, address, name, digest, own)
+        if user_id is None:
+            to = known.email if known else address.typed
+            async with self.kernel.database.transaction() as connection:
+                await self._try_to_add(connection, digest, own)
+                await self.greeter.remind(connection, email=to)
+        self.wake_mail()
+        now = self.kernel.clock.now()
+        if user_id is not None:
+            roles = self._default_roles()
+            await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
+        else:
+            subject = known.subject if known else None
+            await self.kernel.events.publish(RegisteredAgain(at=now, subject=subject, client=client))
+
+    async def register_proved(self, *, email: str, client: Client = NOWHERE) -> Account:
+        """Make an account without a password for somebody who has proved this address in another way.
+
+        Raises:
+            Unprocessable: the e-mail address is not of the form.
+            EmailTaken: another account has it.
+        """
+        address = email_identity(email)
+        try:
+            async with self.kernel.database.transaction() as connection:
+                proved = {"is_verified": True}
+                user_id = await self._add(connection, address, None, None, self._default_roles(), proved)
+        except UniqueViolation as violation:
+            _refuse_taken(violation)
+        now, roles = self.kernel.clock.now(), self._default_roles()
+        await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
+        return await self.get(user_id)
 
     async def get(self, user_id: object) -> Account:
         """The account with this key.
@@ -80,7 +186,7 @@ class AccountService:
         Raises:
             InvalidCredential: it is gone; nothing of it is good any more.
         """
-        account = await self.kernel.users.find_by_subject(principal.subject)
+        account = await self.kernel.users.find_by_subject(self.kernel.account_of(principal))
         if account is None:
             raise InvalidCredential("the account of this credential is gone", subject=principal.subject)
         return account
@@ -175,37 +281,20 @@ class AccountService:
         return await self.get(user_id)
 
     async def close(self, principal: Principal, password: str, *, client: Client = NOWHERE) -> None:
-        """Delete the principal's own account after its password was given once more.
+        """Delete the principal's own account after its password was given once more, at once or after the grace.
 
         Raises:
             IncorrectLogin: the password is wrong.
+            LastAdmin: nobody active would hold `*` any more.
         """
         account = await self.get_own(principal)
         proved = await self.passwords.verify(str(account.columns["email"]), password, client=client)
         if proved.id != account.id:
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
-        await self.remove(account.id, client=client)
-
-    async def remove(self, user_id: object, *, client: Client = NOWHERE) -> None:
-        """Delete an account, its sessions and whatever hangs on it; every credential of it is refused from now on.
-
-        Raises:
-            NotFound: there is none.
-            LastAdmin: nobody active would hold `*` any more.
-        """
-        account = await self.get(user_id)
-        email = None if account.held.is_service else account.email
-        now = self.kernel.clock.now()
-        deleted = AccountDeleted(at=now, subject=account.subject, client=client, email=email)
-        async with self.kernel.database.transaction() as connection:
-            async with self.kernel.administrators.keep_one(connection, user_id):
-                entry = await self.kernel.users.remove(connection, user_id)
-            if entry is None:
-                raise NotFound("no such user", user=user_id)
-            await self.kernel.events.record(connection, deleted)
-            await self.kernel.revocation_log.append(connection, [entry])
-        self.kernel.revocation_log.apply([entry])
-        await self.kernel.events.publish(deleted)
+        if self.grace:
+            await self.schedule_removal(account, client=client)
+        else:
+            await self.remove(account.id, client=client)
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
@@ -223,10 +312,26 @@ class AccountService:
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
             await kernel.events.record(connection, changed)
-            ended = () if active else await self._shut_out(connection, user_id)
+            ended = () if active else await self.shut_out(connection, user_id, reason="user_disabled")
+            await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
         await kernel.events.publish(changed)
         return await self.get(user_id)
+
+    async def set_verified(self, user_id: object, verified: bool, *, client: Client = NOWHERE) -> Account:
+        """Vouch for an account's address, or no longer: its sessions end where nobody signs in with an unproved one.
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        account = await self.change(user_id, values={"is_verified": verified}, client=client)
+        if not verified and self.greeter is not None and self.greeter.is_required:
+            ended = await self.kernel.sessions.end_all(user_id, reason="email_unverified")
+            now, reason = self.kernel.clock.now(), "email_unverified"
+            await self.kernel.events.publish(
+                SessionsEnded(at=now, subject=account.subject, client=client, session_ids=ended, reason=reason)
+            )
+        return account
 
     async def sign_out(self, user_id: object, *, client: Client = NOWHERE) -> tuple[str, ...]:
         """End every session of an account, on whatever device; the ids of those that were live.
@@ -242,35 +347,59 @@ class AccountService:
             await self.kernel.events.publish(event)
         return ended
 
-    async def _shut_out(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
-        kernel = self.kernel
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        entry = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [entry])
-        sessions = await kernel.sessions.end_all_within(connection, user_id, reason="user_disabled")
-        return (*sessions, entry)
+    async def _digest_of(
+        self,
+        password: str,
+        email: Identity,
+        username: Identity | None,
+        values: Mapping[str, object] | None,
+        client: Client,
+    ) -> str:
+        own = (values or {}).values()
+        context = self.passwords.context(email.typed, username.typed if username else "", *own)
+        await self.kernel.limits.take("register", client=client, account=email.canonical)
+        await self.passwords.check_new(password, context=context)
+        return await self.passwords.hasher.hash(password)
 
     async def _add(
         self,
+        connection: AsyncConnection,
         email: Identity,
         username: Identity | None,
-        digest: str,
+        digest: str | None,
         roles: Iterable[str],
         values: Mapping[str, object],
     ) -> object:
         kernel = self.kernel
-        try:
-            async with kernel.database.transaction() as connection:
-                user_id = await kernel.users.add(
-                    connection, email=email, username=username, created_at=kernel.clock.now(), values=values
-                )
-                await self.passwords.add(connection, user_id, digest)
-                await kernel.rights.grant(connection, user_id, roles=roles)
-        except UniqueViolation as violation:
-            _refuse_taken(violation)
+        user_id = await kernel.users.add(
+            connection, email=email, username=username, created_at=kernel.clock.now(), values=values
+        )
+        if digest is not None:
+            await self.passwords.add(connection, user_id, digest)
+        await kernel.rights.grant(connection, user_id, roles=roles)
         return user_id
+
+    async def _add_and_greet(
+        self, greeter: Greeter, email: Identity, username: Identity | None, digest: str, values: Mapping[str, object]
+    ) -> object | None:
+        """The key of the new account, or None if somebody was faster or the address is kept for who had it."""
+        try:
+            async with self.kernel.database.transaction() as connection:
+                async with trial(connection):
+                    pass  # a known address has one too: its two statements are a tenth of all
+                user_id = await self._add(connection, email, None, digest, self._default_roles(), values)
+                await greeter.greet(connection, user_id, email=email, username=username)
+        except UniqueViolation as violation:
+            if "email_canonical" not in violation.constraint:
+                raise
+            return None
+        return user_id
+
+    async def _try_to_add(self, connection: AsyncConnection, digest: str, values: Mapping[str, object]) -> None:
+        """Do the work of making an account; whatever else of a registration the database refuses, it refuses alike."""
+        unheard_of = Identity("nobody@nowhere.invalid", f"{token_hex(16)}@nowhere.invalid")
+        async with trial(connection):
+            await self._add(connection, unheard_of, None, digest, self._default_roles(), values)
 
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self.kernel.roles.values() if role.default))

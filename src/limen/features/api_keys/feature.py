@@ -1,6 +1,6 @@
 """Declares the feature `api_keys`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
@@ -8,16 +8,18 @@ from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.checked_token import prefix_of
 from limen.core.conditions import Meter
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature, Finding
 from limen.features.api_keys.routes import MANAGE, OWNER, SEE, routes
 from limen.features.api_keys.scheme import ApiKeyScheme
 from limen.features.api_keys.service import KIND, ApiKeyService
-from limen.features.api_keys.store import ApiKeyStore
+from limen.features.api_keys.store import ApiKey, ApiKeyStore
 from limen.features.api_keys.tables import api_key_table
 from limen.http.scheme import Carrier, Scheme
 from limen.kernel import Kernel
@@ -80,6 +82,16 @@ class ApiKeys(ApiKeyService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER, SEE, MANAGE)
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:
+        return {"keys": [self._exported(key) for key in await self.list(user_id)]}
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        return await self.end_all_within(connection, user_id, reason="owner_changed")
+
+    def _exported(self, key: ApiKey) -> Mapping[str, object]:
+        shown = ("name", "scopes", "allowed_networks", "rate_limit", "created_at", "expires_at", "last_used_at")
+        return {"id": key.id, "prefix": self.shown(key), **{name: getattr(key, name) for name in shown}}
 
     def checks(self) -> Sequence[Finding]:
         found = []

@@ -230,6 +230,16 @@ class ApiKeyService:
                 found.append(await self._revoke_leaked(key, client))
         return tuple({key.id: key for key in found}.values())
 
+    async def end_all_within(
+        self, connection: AsyncConnection, user_id: object, *, reason: str
+    ) -> tuple[Revocation, ...]:
+        """Take back every key of a user inside a caller's transaction; the caller applies the revocations."""
+        now = self.kernel.clock.now()
+        ended = await self.store.end_all(connection, user_id, now=now, reason=reason)
+        entries = tuple(self._revocation(key_id, version=FOREVER, now=now) for key_id in ended)
+        await self.kernel.revocation_log.append(connection, entries)
+        return entries
+
     async def purge(self) -> None:
         """Delete keys that ended over 30 days ago."""
         await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)

@@ -172,6 +172,19 @@ class ApiKeyStore:
         row = (await connection.execute(statement)).first()
         return None if row is None else _api_key(row)
 
+    async def end_all(
+        self, connection: AsyncConnection, user_id: object, *, now: datetime, reason: str
+    ) -> tuple[str, ...]:
+        """Revoke whatever keys of this owner were not; their ids."""
+        table = self._table
+        statement = (
+            update(table)
+            .where(table.c.user_id == user_id, table.c.ended_at.is_(None))
+            .values(ended_at=now, end_reason=reason, version=table.c.version + 1)
+            .returning(table.c.id)
+        )
+        return tuple((await connection.execute(statement)).scalars())
+
     def touch(self, key_ids: Sequence[str], now: datetime) -> Update:
         """The statement that writes `now` as the last use of these keys, unless another worker just did."""
         table = self._table

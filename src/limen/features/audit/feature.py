@@ -1,6 +1,6 @@
 """Declares the feature `audit`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import Table
 
-from limen.core.audit_chain import ChainKeys
+from limen.core.audit_chain import ChainKeys, Entry
 from limen.core.policy import Policy
 from limen.db.tables import Tables
 from limen.events import Listener
@@ -21,6 +21,8 @@ from limen.features.audit.store import AuditStore
 from limen.features.audit.tables import audit_head_table, audit_table
 from limen.kernel import Kernel
 from limen.settings import CommaList, load
+
+MAX_EXPORTED = 1000
 
 
 class AuditSettings(BaseSettings):
@@ -77,8 +79,20 @@ class Audit(AuditService, Feature):
     def policies(self) -> Sequence[Policy]:
         return (READ,)
 
+    async def export_of(self, user_id: object) -> Mapping[str, object]:
+        """The latest entries about the person; from where somebody else acted stays that person's own affair."""
+        subject = str(user_id)
+        latest = await self.list(user=user_id, limit=MAX_EXPORTED)
+        return {"entries": [_exported(entry, to=subject) for entry in latest]}
+
     async def start(self) -> None:
         await self.begin()
 
     async def stop(self) -> None:
         await self.end()
+
+
+def _exported(entry: Entry, *, to: str) -> Mapping[str, object]:
+    shown = ("at", "event", "result", "method", "count")
+    own = ("ip", "user_agent") if entry.actor == to else ()
+    return {name: getattr(entry, name) for name in (*shown, *own)}

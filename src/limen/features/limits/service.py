@@ -304,7 +304,7 @@ class LimitService:
             subject=id_in(one.account or ""),
             client=one.client,
             action=one.action,
-            by=by,
+            budget=by,
             retry_after=wait,
         )
         await self.kernel.events.publish(event)

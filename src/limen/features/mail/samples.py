@@ -18,6 +18,7 @@ def samples(base_url: str) -> Mapping[str, Mapping[str, object]]:
             "account_exists": {"link": f"{base_url.rstrip('/')}/"},
             "confirm_new_email": {"link": link, "valid_for": timedelta(hours=24)},
             "deletion_scheduled": {"link": link, "due_at": _MOMENT},
+            "email_change_notice": {"undo_link": link, "new_email": "ada@example.org"},
             "email_changed": {"undo_link": link, "new_email": "ada@example.org", "valid_for": timedelta(hours=72)},
             "key_created": _KEY,
             "key_leaked": _KEY,

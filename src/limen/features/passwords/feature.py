@@ -1,25 +1,31 @@
 """Declares the feature `passwords`."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.login import Grant
 from limen.core.password_rules import PasswordRules
 from limen.core.passwords import PasswordHasher
 from limen.core.policy import Policy
+from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.feature import Feature
+from limen.features.passwords.breaches import BreachList
 from limen.features.passwords.routes import OWNER, PasswordGrant, routes
 from limen.features.passwords.service import PasswordService
 from limen.features.passwords.store import PasswordStore
 from limen.features.passwords.tables import password_table
 from limen.kernel import Kernel
 from limen.settings import load
+
+SAMPLE = 500
+"""Digests that the start looks at: an app that moved in has one or two kinds."""
 
 
 class PasswordSettings(BaseSettings):
@@ -32,6 +38,10 @@ class PasswordSettings(BaseSettings):
     iterations: int = Field(default=2, ge=1, description="Argon2id passes")
     workers: int = Field(default=1, ge=1, le=64, description="hashing threads of one process")
     waiting: int = Field(default=400, ge=1, description="passwords that may wait; the next is a 503")
+    breach_check: Literal["off", "on"] = Field(
+        default="off", description="whether new passwords are looked up in Have I Been Pwned, five characters of a hash"
+    )
+    breach_url: str = Field(default="https://api.pwnedpasswords.com", description="a mirror of it, without `/range`")
 
 
 class Passwords(PasswordService, Feature):
@@ -57,6 +67,7 @@ class Passwords(PasswordService, Feature):
             workers=settings.workers,
             waiting=settings.waiting,
         )
+        self.breaches = BreachList(settings.breach_url) if settings.breach_check == "on" else None
         self.store = PasswordStore(kernel.database, password_table(kernel.tables), kernel.users)
 
     def grants(self) -> Sequence[Grant]:
@@ -70,6 +81,23 @@ class Passwords(PasswordService, Feature):
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER,)
+
+    async def start(self) -> None:
+        """See what other apps' digests there are, so that a failing sign-in costs the same for all of them."""
+        self.hasher.make_up_for(await self.store.sample(but=self.hasher.own_form, limit=SAMPLE))
+        if self.breaches is not None:
+            await self.breaches.prepare()
+
+    async def export_of(self, user_id: object) -> Mapping[str, object]:
+        changed_at = await self.store.changed_at(user_id)
+        return {} if changed_at is None else {"changed_at": changed_at}
+
+    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        await self.store.forget(connection, user_id)
+        return ()
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return await self.store.has(connection, user_id)
 
     async def stop(self) -> None:
         self.hasher.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,23 +18,10 @@ from limen.features.passwords.service import PasswordService
 from limen.http.openapi import refusals
 from limen.http.responses import deliver
 from limen.http.routing import FormFields, LimenRoute, form_schema
+from limen.http.sign_in_out import SignInOut
 
 OWNER = authenticated() & ~method("api_key")
 """People's own affairs: an API key cannot change passwords."""
-
-
-class SignInOut(BaseModel):
-    """A finished sign-in, or the step that it waits for."""
-
-    status: Literal["complete", "pending"]
-    access_token: str | None = None
-    refresh_token: str | None = None
-    token_type: str | None = None
-    expires_in: int | None = None
-    scope: str | None = None
-    user: dict[str, object] | None = None
-    step: str | None = None
-    ticket: str | None = None
 
 
 class PasswordChange(BaseModel):

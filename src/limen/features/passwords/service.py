@@ -1,6 +1,6 @@
 """Decides about passwords: who they prove, which are good enough, what ends when they change."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -10,11 +10,14 @@ from limen.core.client import NOWHERE, Client
 from limen.core.identity import canonical_identifier
 from limen.core.limits import by_id
 from limen.core.login import Completed, Pending, Proof
-from limen.core.password_rules import PasswordRules
+from limen.core.password_rules import BREACHED, PasswordRules, refuse
 from limen.core.passwords import PasswordHasher
+from limen.core.purposes import OF_THE_PASSWORD
+from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.errors import IncorrectLogin
 from limen.events import LoginFailed, PasswordChanged, SessionsEnded
+from limen.features.passwords.breaches import BreachList
 from limen.features.passwords.store import Keyed, PasswordStore
 from limen.kernel import Kernel
 
@@ -33,6 +36,7 @@ class PasswordService:
     store: PasswordStore
     hasher: PasswordHasher
     rules: PasswordRules
+    breaches: BreachList | None = None
 
     async def verify(self, identifier: str, password: str, *, client: Client = NOWHERE) -> Account:
         """The account whose e-mail address or username and password these are.
@@ -89,7 +93,7 @@ class PasswordService:
         reason = await self._try(keyed, current, account=by_id(str(user_id)), client=client)
         if keyed is None or keyed.digest is None or reason:
             raise IncorrectLogin(reason, user=user_id)
-        self.rules.check(new, context=self.context_of(keyed.account), field="new_password")
+        await self.check_new(new, context=self.context_of(keyed.account), field="new_password")
         digest = await self.hasher.hash(new)
         old = keyed.digest
 
@@ -106,7 +110,7 @@ class PasswordService:
             WeakPassword: it is refused.
         """
         account = await self.kernel.users.find(user_id)
-        self.rules.check(new, context=self.context_of(account) if account else ())
+        await self.check_new(new, context=self.context_of(account) if account else ())
         digest = await self.hasher.hash(new)
 
         async def put(connection: AsyncConnection) -> None:
@@ -114,17 +118,53 @@ class PasswordService:
 
         await self._replace(user_id, put, keep=None, client=client)
 
+    async def set_within(
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, digest: str
+    ) -> tuple[Revocation, ...]:
+        """Give a user a digest inside a caller's transaction; every session ends. `report` after its commit."""
+        await self.store.set(connection, user_id, digest, at=changed.at)
+        return await self._end_with_the_old(connection, changed, user_id, keep=None)
+
+    async def report(self, changed: PasswordChanged, ended: Iterable[Revocation]) -> None:
+        """Let a committed change of password take effect here, and tell who listens."""
+        kernel, entries = self.kernel, tuple(ended)
+        kernel.revocation_log.apply(entries)
+        await kernel.events.publish(changed)
+        ids, reason = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION), "password_changed"
+        at, subject, client = changed.at, changed.subject, changed.client
+        await kernel.events.publish(
+            SessionsEnded(at=at, subject=subject, client=client, session_ids=ids, reason=reason)
+        )
+
     async def add(self, connection: AsyncConnection, user_id: object, digest: str) -> None:
         """Store the first digest of a new account inside the transaction that makes it."""
         await self.store.set(connection, user_id, digest, at=self.kernel.clock.now())
 
+    async def add_all(self, connection: AsyncConnection, digests: Sequence[tuple[object, str]]) -> None:
+        """The same for many new accounts: digests that another app made, by the key of their user."""
+        await self.store.add_all(connection, digests, at=self.kernel.clock.now())
+
+    async def check_new(self, password: str, *, context: Iterable[str] = (), field: str = "password") -> None:
+        """Refuse a new password that is easy to guess or, where the operator asks for it, that a breach has made known.
+
+        A breach list that does not answer refuses nothing.
+
+        Raises:
+            WeakPassword: with every reason in `errors`, and never the password.
+        """
+        self.rules.check(password, context=context, field=field)
+        if self.breaches is not None and await self.breaches.knows(password):
+            refuse((BREACHED,), field=field)
+
     def context_of(self, account: Account) -> Iterable[str]:
         """The words that an attacker would try for this account first."""
-        return self.context(str(account.columns["email"]), str(account.columns["username"] or ""))
+        own = (account.columns[name] for name in self.kernel.users.own_fields)
+        return self.context(account.email, str(account.columns["username"] or ""), *own)
 
-    def context(self, *names: str) -> Iterable[str]:
-        """The same from names; the site's own among them."""
-        return (*names, (urlsplit(self.kernel.settings.base_url).hostname or "").removeprefix("www."))
+    def context(self, *names: object) -> Iterable[str]:
+        """The same from names, those that are texts; the site's own among them."""
+        texts = (name for name in names if isinstance(name, str))
+        return (*texts, (urlsplit(self.kernel.settings.base_url).hostname or "").removeprefix("www."))
 
     async def _try(self, keyed: Keyed | None, password: str, *, account: str, client: Client) -> str:
         """The same, counted before the work: sign-in and whatever else asks for the password share one budget."""
@@ -149,18 +189,20 @@ class PasswordService:
         return ""
 
     async def _replace(self, user_id: object, write: Write, *, keep: UUID | None, client: Client) -> None:
-        kernel = self.kernel
-        changed = PasswordChanged(at=kernel.clock.now(), subject=str(user_id), client=client)
-        async with kernel.database.transaction() as connection:
+        changed = PasswordChanged(at=self.kernel.clock.now(), subject=str(user_id), client=client)
+        async with self.kernel.database.transaction() as connection:
             await write(connection)
-            await kernel.events.record(connection, changed)
-            ended = await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
-        kernel.revocation_log.apply(ended)
-        await kernel.events.publish(changed)
-        ids, at = tuple(entry.target for entry in ended), changed.at
-        await kernel.events.publish(
-            SessionsEnded(at=at, subject=changed.subject, client=client, session_ids=ids, reason="password_changed")
-        )
+            ended = await self._end_with_the_old(connection, changed, user_id, keep=keep)
+        await self.report(changed, ended)
+
+    async def _end_with_the_old(
+        self, connection: AsyncConnection, changed: PasswordChanged, user_id: object, *, keep: UUID | None
+    ) -> tuple[Revocation, ...]:
+        """Sessions, and what was asked for by mail, may be those of whoever knew the old password."""
+        kernel = self.kernel
+        await kernel.events.record(connection, changed)
+        await kernel.one_time.void_within(connection, str(user_id), OF_THE_PASSWORD)
+        return await kernel.sessions.end_all_within(connection, user_id, reason="password_changed", but=keep)
 
     async def _report(self, identifier: str, keyed: Keyed | None, reason: str, client: Client) -> None:
         subject = keyed.account.subject if keyed else None

@@ -1,5 +1,6 @@
 """SQL of the feature `passwords`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,10 +44,38 @@ class PasswordStore:
         await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
         await connection.execute(insert(self._table).values(user_id=user_id, digest=digest, changed_at=at))
 
+    async def add_all(
+        self, connection: AsyncConnection, digests: Sequence[tuple[object, str]], *, at: datetime
+    ) -> None:
+        """Store the digests of users who have none yet, inside the transaction that makes them."""
+        rows = [{"user_id": user_id, "digest": digest, "changed_at": at} for user_id, digest in digests]
+        if rows:
+            await connection.execute(insert(self._table), rows)
+
+    async def sample(self, *, but: str, limit: int) -> tuple[str, ...]:
+        """Up to `limit` digests that do not begin with `but`: of what kinds there are."""
+        digest = self._table.c.digest
+        statement = select(digest).where(~digest.startswith(but, autoescape=True)).limit(limit)
+        return tuple(row.digest for row in await self._database.read(statement))
+
     async def replace(self, connection: AsyncConnection, user_id: object, old: str, new: str, *, at: datetime) -> bool:
         """Replace the digest if it is still `old`: of two changes at once, one holds."""
         statement = self._swap(user_id, old).values(digest=new, changed_at=at).returning(self._table.c.user_id)
         return (await connection.execute(statement)).first() is not None
+
+    async def forget(self, connection: AsyncConnection, user_id: object) -> None:
+        """Let a user have no password."""
+        await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
+
+    async def has(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Whether a user has one, as it stands inside a caller's transaction."""
+        statement = select(self._table.c.user_id).where(self._table.c.user_id == user_id)
+        return (await connection.execute(statement)).first() is not None
+
+    async def changed_at(self, user_id: object) -> datetime | None:
+        """How old a user's password is; None without one."""
+        rows = await self._database.read(select(self._table.c.changed_at).where(self._table.c.user_id == user_id))
+        return rows[0].changed_at if rows else None
 
     async def upgrade(self, user_id: object, old: str, new: str) -> None:
         """Store the same password's digest at today's cost; its age does not change."""

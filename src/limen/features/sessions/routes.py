@@ -84,6 +84,6 @@ def _shown(session: Session, principal: Principal) -> SessionOut:
         ip=session.ip,
         user_agent=session.user_agent,
         device=device_name(session.user_agent),
-        method="password" if "pwd" in session.amr else " ".join(session.amr),
+        method="password" if "pwd" in session.amr else " ".join(session.amr) or "provider",
         current=str(session.id) == principal.session_id,
     )

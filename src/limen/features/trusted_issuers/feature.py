@@ -41,7 +41,19 @@ class TrustedIssuers(Feature):
         self.accepted = tuple(IssuerTokens(each, clock=kernel.clock, leeway=leeway) for each in self.trusted)
 
     def schemes(self) -> Sequence[Scheme]:
-        return (TrustedIssuerBearer(self.accepted),)
+        return (TrustedIssuerBearer(self.accepted, admit=self.kernel.newcomers.admit),)
+
+    async def link(self, user: object, *, issuer: str, subject: str) -> None:
+        """Let this subject of an issuer be the user's, as the operator knows that it is.
+
+        Raises:
+            Conflict: it is somebody's already, or there is no such user.
+        """
+        await self.kernel.newcomers.link(user, provider=issuer, issuer=issuer, subject=subject)
+
+    async def readmit(self, *, issuer: str, subject: str) -> bool:
+        """Let a subject whose account was deleted have a new one; False if there was no such."""
+        return await self.kernel.identities.readmit(issuer, subject)
 
     def checks(self) -> Sequence[Finding]:
         urls = [each.keys_from for each in self.trusted]

@@ -1,12 +1,15 @@
 """Reads bearer tokens of other issuers: `Authorization: Bearer <jwt>` (RFC 6750 §2.1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from limen.core.admission import Admission
 from limen.core.jwt import unverified_issuer
 from limen.core.principal import Principal
 from limen.errors import InvalidCredential
 from limen.features.trusted_issuers.service import IssuerTokens
 from limen.http.scheme import Carrier, Presented
+
+Admit = Callable[[Principal, Admission], Awaitable[Principal]]
 
 
 class TrustedIssuerBearer:
@@ -15,8 +18,13 @@ class TrustedIssuerBearer:
     name = "TrustedIssuerBearer"
     carriers: tuple[Carrier, ...] = (Carrier.BEARER,)
 
-    def __init__(self, issuers: Sequence[IssuerTokens]) -> None:
+    def __init__(self, issuers: Sequence[IssuerTokens], *, admit: Admit | None = None) -> None:
+        """
+        Args:
+            admit: gives a principal the row that it has here; a verifier has no rows.
+        """
         self._issuers = {each.issuer: each for each in issuers}
+        self._admit = admit
 
     def openapi(self) -> Mapping[str, object]:
         whose = ", ".join(sorted(self._issuers))
@@ -29,4 +37,7 @@ class TrustedIssuerBearer:
         issuer = self._issuers.get(unverified_issuer(presented.value) or "")
         if issuer is None:
             raise InvalidCredential("token of an issuer that is not trusted")
-        return await issuer.prove(presented.value)
+        principal = await issuer.prove(presented.value)
+        if issuer.admission is None or self._admit is None:
+            return principal
+        return await self._admit(principal, issuer.admission)

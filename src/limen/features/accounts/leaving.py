@@ -1,0 +1,223 @@
+"""What ends with an account, who can have it back, and what its owner may take along."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.client import NOWHERE, Client
+from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
+from limen.core.revocations import Revocation, Revoked
+from limen.db.accounts import Account
+from limen.db.identities import Identity
+from limen.db.sessions import Session
+from limen.errors import InvalidToken, NotFound
+from limen.events import (
+    AccountDeleted,
+    AccountDeletionScheduled,
+    AccountDisowned,
+    AccountExported,
+    AccountRestored,
+    SessionsEnded,
+)
+from limen.feature import Feature
+from limen.features.accounts.store import DeletionStore
+from limen.features.mail.service import Letter, MailService
+from limen.kernel import Kernel
+
+MAX_REMOVALS = 100
+"""Accounts that one look at the due deletions removes; the next look follows."""
+
+Check = Callable[[AsyncConnection, object], Awaitable[bool]]
+
+
+class Leaving:
+    """Shuts, removes, restores and exports accounts.
+
+    Attributes:
+        features: every feature of this `Auth`; each may hold something of a person.
+        grace: how long a closed account waits for its deletion; none at all if zero.
+        restore_page: the path of the page that a link to restore one leads to.
+        mail: tells owners; None without the feature.
+    """
+
+    kernel: Kernel
+    deletions: DeletionStore
+    features: Sequence[Feature]
+    grace: timedelta
+    restore_page: str
+    mail: MailService | None
+
+    async def remove(self, user_id: object, *, client: Client = NOWHERE) -> None:
+        """Delete an account, its sessions and whatever hangs on it; every credential of it is refused from now on.
+
+        Raises:
+            NotFound: there is none.
+            LastAdmin: nobody active would hold `*` any more.
+        """
+        account = await self.kernel.users.find(user_id)
+        if account is None or not await self._remove(account, client):
+            raise NotFound("no such user", user=user_id)
+
+    async def schedule_removal(self, account: Account, *, client: Client = NOWHERE) -> None:
+        """Shut an account now and delete it after the grace; a link in a mail to its owner restores it until then.
+
+        Raises:
+            LastAdmin: nobody active would hold `*` any more.
+        """
+        kernel = self.kernel
+        now = kernel.clock.now()
+        due_at = now + self.grace
+        event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
+        async with kernel.database.transaction() as connection:
+            async with kernel.administrators.keep_one(connection, account.id):
+                await kernel.users.change_within(connection, account.id, {"is_active": False})
+            ended = await self.shut_out(connection, account.id, reason="account_closed")
+            await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
+            await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
+            secret = await kernel.one_time.issue_within(
+                connection, RESTORE_ACCOUNT, subject=account.subject, payload={}, lifetime=self.grace
+            )
+            await self._post_scheduled(connection, account, secret, due_at)
+            await kernel.events.record(connection, event)
+        kernel.revocation_log.apply(ended)
+        self.wake_mail()
+        await kernel.events.publish(event)
+
+    async def restore(self, token: str, *, client: Client = NOWHERE) -> None:
+        """Let an account that waits for its deletion stay, for whoever has the link of the mail.
+
+        Raises:
+            InvalidToken: unknown, used, expired, or an operator has shut the account since.
+            TooManyRequests: a limit is used up.
+        """
+        kernel = self.kernel
+        await kernel.limits.take("verify", client=client)
+        async with kernel.database.transaction() as connection:
+            waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
+            user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
+            if user_id is None or not await self.restore_within(connection, user_id):
+                raise InvalidToken("no account is restored by this token")
+            event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+            await kernel.events.record(connection, event)
+        await kernel.events.publish(event)
+
+    async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
+        if not await self.deletions.cancel_own(connection, user_id):
+            return False
+        return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
+
+    async def remove_due(self) -> None:
+        """Delete the accounts whose grace is over; called now and then by every worker."""
+        for user_id in await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
+            account = await self.kernel.users.find(user_id)
+            if account is not None:
+                await self._remove(account, NOWHERE, only_if=self._is_due)
+
+    async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
+        """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
+
+        Password, keys, identities and sessions go, in a caller's transaction; it applies the revocations after its
+        commit.
+        """
+        await self.kernel.identities.forget_all_within(connection, user_id)
+        taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
+        ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
+        return (*taken, *ended)
+
+    async def report_disowned(
+        self, user_id: object, taken: Iterable[Revocation], *, reason: str, client: Client = NOWHERE
+    ) -> None:
+        """Let a committed `disown_within` take effect here, and tell who listens."""
+        kernel, entries = self.kernel, tuple(taken)
+        kernel.revocation_log.apply(entries)
+        now, subject = kernel.clock.now(), str(user_id)
+        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
+        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
+        await kernel.events.publish(
+            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="owner_changed")
+        )
+
+    async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
+        """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
+
+        Raises:
+            NotFound: there is no such account.
+        """
+        kernel, account = self.kernel, await self.kernel.users.find(user_id)
+        if account is None:
+            raise NotFound("no such user", user=user_id)
+        held = {feature.name: await feature.export_of(user_id) for feature in self.features}
+        found: dict[str, object] = {
+            "exported_at": kernel.clock.now(),
+            "account": kernel.users.describe(account),
+            "sessions": [_exported(session) for session in await kernel.sessions.list_all(user_id)],
+            "identities": [_exported_identity(each) for each in await kernel.identities.list_of(user_id)],
+            "earlier_addresses": [change.email for change in await kernel.addresses.list_of(user_id)],
+            **{name: part for name, part in held.items() if part},
+        }
+        event = AccountExported(at=kernel.clock.now(), subject=account.subject, client=client)
+        await kernel.events.publish(event)
+        return found
+
+    async def shut_out(self, connection: AsyncConnection, user_id: object, *, reason: str) -> tuple[Revocation, ...]:
+        """End every session and refuse every credential of a user, inside a caller's transaction; what it then applies.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        kernel = self.kernel
+        epoch = await kernel.rights.count(connection, user_id)
+        if epoch is None:
+            raise NotFound("no such user", user=user_id)
+        entry = kernel.users.lockout(user_id, epoch=epoch)
+        await kernel.revocation_log.append(connection, [entry])
+        sessions = await kernel.sessions.end_all_within(connection, user_id, reason=reason)
+        return (*sessions, entry)
+
+    def wake_mail(self) -> None:
+        """After a commit that posted a letter: it can leave."""
+        if self.mail is not None:
+            self.mail.wake()
+
+    async def _remove(self, account: Account, client: Client, *, only_if: Check | None = None) -> bool:
+        """Delete an account if it is still there, and if what is asked within the transaction says so."""
+        kernel, email = self.kernel, None if account.held.is_service else account.email
+        deleted = AccountDeleted(at=kernel.clock.now(), subject=account.subject, client=client, email=email)
+        async with kernel.database.transaction() as connection:
+            if only_if is not None and not await only_if(connection, account.id):
+                return False
+            async with kernel.administrators.keep_one(connection, account.id):
+                entry = await kernel.users.remove(connection, account.id)
+            if entry is None:
+                return False
+            await kernel.events.record(connection, deleted)
+            await kernel.one_time.void_all_within(connection, account.subject)
+            await kernel.revocation_log.append(connection, [entry])
+        kernel.revocation_log.apply([entry])
+        await kernel.events.publish(deleted)
+        return True
+
+    async def _is_due(self, connection: AsyncConnection, user_id: object) -> bool:
+        return await self.deletions.claim_due(connection, user_id, now=self.kernel.clock.now())
+
+    async def _post_scheduled(
+        self, connection: AsyncConnection, account: Account, secret: str, due_at: datetime
+    ) -> None:
+        if self.mail is None:
+            return
+        link = self.kernel.settings.page_link(self.restore_page, secret)
+        values = {"link": link, "due_at": due_at}
+        await self.mail.post_within(connection, Letter(to=account.email, template="deletion_scheduled", values=values))
+
+
+def _exported(session: Session) -> Mapping[str, object]:
+    times = ("authenticated_at", "created_at", "last_seen_at", "ends_at", "ended_at")
+    shown = ("id", "carrier", "scope", "client_id", "amr", "ip", "user_agent", *times)
+    return {name: getattr(session, name) for name in shown}
+
+
+def _exported_identity(identity: Identity) -> Mapping[str, object]:
+    shown = ("provider", "issuer", "subject", "email", "created_at", "last_used_at")
+    return {name: getattr(identity, name) for name in shown}

@@ -1,0 +1,262 @@
+"""Whose account somebody from a provider comes in by: the linking rule, linking on purpose, unlinking."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from limen.core.client import NOWHERE, Client
+from limen.core.identity import Identity as Name
+from limen.core.identity import canonical_email
+from limen.core.opaque import parse_uuid
+from limen.core.revocations import Revocation, Revoked
+from limen.db.accounts import Account
+from limen.db.database import UniqueViolation
+from limen.db.identities import Identity
+from limen.errors import (
+    AccessDenied,
+    AccountExists,
+    Conflict,
+    EmailMissing,
+    IdentityTaken,
+    InvalidState,
+    LastCredential,
+    NotFound,
+    SignUpClosed,
+)
+from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, Registered, SessionsEnded
+from limen.feature import Feature
+from limen.features.oauth_login.providers.provider import Person
+from limen.features.oauth_login.store import OAuthLoginStore
+from limen.kernel import Kernel
+
+TRIES = 3  # of two sign-ups by one identity or address at once, the later looks again
+
+SignUpValues = Callable[[Person], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Whom the identity lets in."""
+
+    user_id: object
+    identity_id: UUID
+
+    @property
+    def subject(self) -> str:
+        """The user's id as text."""
+        return str(self.user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What an operator allows.
+
+    Attributes:
+        sign_up: whether somebody without an account gets one.
+        link_by_email: whether an address that the provider vouches for finds an account.
+        values: the app's own columns of a new one.
+    """
+
+    sign_up: bool = True
+    link_by_email: bool = False
+    values: SignUpValues | None = None
+
+
+class Recognition:
+    """Knows whose an identity is, and makes it somebody's."""
+
+    def __init__(self, kernel: Kernel, store: OAuthLoginStore, admission: Admission) -> None:
+        self._kernel = kernel
+        self._store = store
+        self._admission = admission
+
+    async def recognise(self, provider: str, person: Person, *, client: Client = NOWHERE) -> Arrival:
+        """Whose account the person comes in by: the identity's, one that both sides proved, or a new one.
+
+        Raises:
+            AccountExists: somebody has the address, and nothing proves that it is the same person.
+            EmailMissing, SignUpClosed: there is no account, and none can or may be made.
+            AccessDenied: the account is disabled.
+        """
+        for _ in range(TRIES):
+            known = await self._kernel.identities.find(person.issuer, person.subject)
+            try:
+                if known is not None:
+                    return await self._welcome(known, person)
+                arrival = await self._admit(provider, person, client)
+            except UniqueViolation:
+                continue  # somebody was faster with this identity or address
+            if arrival is not None:
+                return arrival
+        raise Conflict("the account changed while somebody signed in to it", provider=provider)
+
+    async def link(
+        self, provider: str, person: Person, *, subject: str, session_id: str | None, client: Client = NOWHERE
+    ) -> Arrival:
+        """Let the identity be the account's whose owner began this, in this session.
+
+        Raises:
+            InvalidState: the session that it was begun in is over.
+            IdentityTaken: it lets somebody else in.
+        """
+        kernel = self._kernel
+        key = parse_uuid(session_id or "")
+        session = None if key is None else await kernel.sessions.find(key)
+        if session is None or str(session.user_id) != subject or not session.is_live(kernel.clock.now()):
+            raise InvalidState("the session that began the link is over", subject=subject)
+        known = await kernel.identities.find(person.issuer, person.subject)
+        if known is None:
+            try:
+                async with kernel.database.transaction() as connection:
+                    identity_id = await self._link(connection, session.user_id, provider, person)
+            except UniqueViolation:
+                raise IdentityTaken("linked meanwhile", provider=provider) from None
+            await self._tell_linked(session.user_id, provider, client)
+            return Arrival(user_id=session.user_id, identity_id=identity_id)
+        if known.user_id != session.user_id:
+            raise IdentityTaken("the identity is another account's", provider=provider)
+        return Arrival(user_id=known.user_id, identity_id=known.id)
+
+    async def unlink(self, subject: str, identity_id: UUID, *, client: Client = NOWHERE) -> None:
+        """Let an account elsewhere let this user in no more.
+
+        Raises:
+            NotFound: it is not theirs.
+            LastCredential: nothing else would.
+        """
+        kernel = self._kernel
+        user_id = kernel.users.parse_key(subject)
+        async with kernel.database.transaction() as connection:
+            if user_id is None or not await self._store.lock_user(connection, user_id):
+                raise NotFound("no such user", subject=subject)
+            gone = await kernel.identities.unlink(connection, identity_id, user_id=user_id)
+            if gone is None:
+                raise NotFound("not an identity of this user's", identity=identity_id)
+            if not await self._has_way_in(connection, user_id):
+                raise LastCredential("nothing else lets this user in", subject=subject)
+        now = kernel.clock.now()
+        event = IdentityUnlinked(at=now, subject=subject, client=client, provider=gone.provider)
+        await kernel.events.publish(event)
+
+    async def _welcome(self, known: Identity, person: Person) -> Arrival:
+        account = await self._kernel.users.find(known.user_id)
+        if account is None or not account.held.may_sign_in:
+            raise AccessDenied("the account is disabled", user=known.user_id)
+        await self._kernel.identities.touch(known.id, email=_address(person))
+        return Arrival(user_id=known.user_id, identity_id=known.id)
+
+    async def _admit(self, provider: str, person: Person, client: Client) -> Arrival | None:
+        """The arrival of somebody whose identity is new here; None where the account changed meanwhile."""
+        email = _address(person)
+        canonical = None if email is None else canonical_email(email)
+        if email is None or canonical is None:
+            raise EmailMissing("no address, or none that can be one", provider=provider)
+        account = await self._kernel.users.find_by_identifier(canonical)
+        if account is None:
+            return await self._sign_up(provider, person, Name(email, canonical), client)
+        if not (person.email_verified and self._admission.link_by_email) or not account.held.may_sign_in:
+            raise AccountExists("the address is an account's", provider=provider, user=account.id)
+        if account.columns["is_verified"]:
+            return await self._join(provider, person, account, canonical, client)
+        return await self._claim(provider, person, account, canonical, client)
+
+    async def _sign_up(self, provider: str, person: Person, email: Name, client: Client) -> Arrival:
+        if not self._admission.sign_up:
+            raise SignUpClosed("accounts are not made by this", provider=provider)
+        kernel = self._kernel
+        own = {} if self._admission.values is None else dict(self._admission.values(person))
+        roles = tuple(sorted(role.name for role in kernel.roles.values() if role.default))
+        async with kernel.database.transaction() as connection:
+            user_id = await kernel.users.add(
+                connection,
+                email=email,
+                username=None,
+                created_at=kernel.clock.now(),
+                values={**own, "is_verified": person.email_verified},
+            )
+            await kernel.rights.grant(connection, user_id, roles=roles)
+            identity_id = await self._link(connection, user_id, provider, person)
+        await kernel.events.publish(Registered(at=kernel.clock.now(), subject=str(user_id), client=client))
+        await self._tell_linked(user_id, provider, client)
+        return Arrival(user_id=user_id, identity_id=identity_id)
+
+    async def _join(
+        self, provider: str, person: Person, account: Account, canonical: str, client: Client
+    ) -> Arrival | None:
+        """Both sides proved the address."""
+        async with self._kernel.database.transaction() as connection:
+            if not await self._store.lock_verified(connection, account.id, canonical=canonical):
+                return None
+            identity_id = await self._link(connection, account.id, provider, person)
+        await self._tell_linked(account.id, provider, client)
+        return Arrival(user_id=account.id, identity_id=identity_id)
+
+    async def _claim(
+        self, provider: str, person: Person, account: Account, canonical: str, client: Client
+    ) -> Arrival | None:
+        """The owner of an address comes to an account that somebody made with it and never proved it.
+
+        Whoever that was may have set the password to wait for this moment (pre-hijacking): every way in that the
+        account has, and every session, ends in the transaction that lets its owner in.
+        """
+        kernel = self._kernel
+        async with kernel.database.transaction() as connection:
+            if not await self._store.claim(connection, account.id, canonical=canonical):
+                return None
+            entries = await self._disown(connection, account.id)
+            identity_id = await self._link(connection, account.id, provider, person)
+        kernel.revocation_log.apply(entries)
+        now, subject = kernel.clock.now(), account.subject
+        reason = "address_proved"
+        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
+        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
+        await kernel.events.publish(
+            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason=reason)
+        )
+        await self._tell_linked(account.id, provider, client)
+        return Arrival(user_id=account.id, identity_id=identity_id)
+
+    async def _disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        kernel = self._kernel
+        entries: list[Revocation] = []
+        for feature in self._features():
+            entries += await feature.disown(connection, user_id)
+        await self._store.void_secrets(connection, user_id)
+        entries += await kernel.sessions.end_all_within(connection, user_id, reason="address_proved")
+        epoch = await kernel.rights.count(connection, user_id)
+        if epoch is None:
+            raise NotFound("no such user", user=user_id)
+        lockout = kernel.users.lockout(user_id, epoch=epoch)
+        await kernel.revocation_log.append(connection, [lockout])
+        return (*entries, lockout)
+
+    async def _has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        for feature in self._features():
+            if await feature.has_way_in(connection, user_id):
+                return True
+        return False
+
+    def _features(self) -> Sequence[Feature]:
+        return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
+
+    async def _link(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
+        return await self._kernel.identities.link(
+            connection,
+            user_id,
+            provider=provider,
+            issuer=person.issuer,
+            subject=person.subject,
+            email=_address(person),
+        )
+
+    async def _tell_linked(self, user_id: object, provider: str, client: Client) -> None:
+        now = self._kernel.clock.now()
+        event = IdentityLinked(at=now, subject=str(user_id), client=client, provider=provider)
+        await self._kernel.events.publish(event)
+
+
+def _address(person: Person) -> str | None:
+    """The address, if it can be one."""
+    return person.email if person.email is not None and canonical_email(person.email) is not None else None
