@@ -25,8 +25,8 @@ from limen.features.tokens.service import TokenService
 LEAST = 12
 """Characters from which a password can be told from chance."""
 
-CLIENTS = ("httpx2", "aiosqlite", "sqlalchemy", "asyncio", "psycopg", "uvicorn")
-"""Loggers of others: what they say at levels that a test turned on is not limen's to decide."""
+CLIENTS = ("httpx2", "aiosqlite", "sqlalchemy", "asyncio", "psycopg", "uvicorn", "oidc_provider_mock", "werkzeug")
+"""Loggers of others, clients and servers of the tests among them: what they say is not limen's to decide."""
 
 
 class Disclosure:

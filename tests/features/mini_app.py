@@ -1,5 +1,6 @@
 """A small app on limen, and browsers that visit it: what every behaviour test stands on."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -219,7 +220,8 @@ async def open_app(
 
 
 async def hear_refusal(answer: httpx2.Response) -> None:
-    """What a refusal says is read by logs and screens that keep no secrets."""
-    if answer.status_code >= 300:
+    """What a refusal says is read by logs and screens that keep no secrets; a ticket for the next step is its due."""
+    if answer.status_code >= 400:
+        ticket = re.compile(r'"ticket":"[^"]*"')
         await answer.aread()
-        DISCLOSURE.hear("refusal", f"{answer.headers} {answer.text}")
+        DISCLOSURE.hear("refusal", f"{answer.headers} {ticket.sub('', answer.text)}")
