@@ -100,12 +100,11 @@ def listened(kind: str, secret_of: Callable[[Any], str], make: Callable[..., Any
 @pytest.fixture(scope="session", autouse=True)
 def makers_of_secrets() -> Iterator[None]:
     """Listen to whatever makes secrets, for as long as the tests run."""
-    issue, hash_password = OneTimeSecrets.issue, PasswordHasher.hash
+    row, hash_password = OneTimeSecrets._row, PasswordHasher.hash
 
-    async def issued(*call: Any, **options: Any) -> str:
-        secret = await issue(*call, **options)
+    def issued(store: OneTimeSecrets, kind: str, secret: str, *more: Any) -> Any:
         DISCLOSURE.issued("a one-time secret", secret)
-        return secret
+        return row(store, kind, secret, *more)
 
     async def hashed(hasher: PasswordHasher, password: str, *more: Any, **options: Any) -> Any:
         DISCLOSURE.issued("a password", password)
@@ -120,7 +119,7 @@ def makers_of_secrets() -> Iterator[None]:
             patch.setattr(owner, "mint", listened(kind, secret_of, owner.mint))
         patch.setattr(RefreshTokens, "sign", listened("a refresh token", last_part, RefreshTokens.sign))
         patch.setattr(TokenService, "_access_token", listened("an access token", last_part, TokenService._access_token))
-        patch.setattr(OneTimeSecrets, "issue", issued)
+        patch.setattr(OneTimeSecrets, "_row", issued)
         patch.setattr(PasswordHasher, "hash", hashed)
         yield
 

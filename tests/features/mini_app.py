@@ -47,7 +47,7 @@ class MiniApp:
     def visitor(self, **headers: str) -> "Browser":
         """A browser in which nobody is signed in."""
         transport = httpx2.ASGITransport(self.app, client=("203.0.113.7", 1234))
-        hooks = {"response": [hear_refusal]}
+        hooks = {"response": [hear_answer]}
         client = httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers, event_hooks=hooks)
         self._clients.append(client)
         return Browser(client, carrier=self.carrier)
@@ -219,9 +219,12 @@ async def open_app(
     DISCLOSURE.hear("events", repr(events))
 
 
-async def hear_refusal(answer: httpx2.Response) -> None:
-    """What a refusal says is read by logs and screens that keep no secrets; a ticket for the next step is its due."""
+async def hear_answer(answer: httpx2.Response) -> None:
+    """A cookie is a secret. What a refusal says is not for secrets; a ticket for the next step is its due."""
+    for cookie in answer.headers.get_list("set-cookie"):
+        DISCLOSURE.issued("a cookie", cookie.partition(";")[0].partition("=")[2])
     if answer.status_code >= 400:
         ticket = re.compile(r'"ticket":"[^"]*"')
         await answer.aread()
-        DISCLOSURE.hear("refusal", f"{answer.headers} {ticket.sub('', answer.text)}")
+        said = [value for name, value in answer.headers.multi_items() if name != "set-cookie"]
+        DISCLOSURE.hear("refusal", f"{said} {ticket.sub('', answer.text)}")
