@@ -65,7 +65,9 @@ def limen_app(pytestconfig: pytest.Config) -> "FastAPI":
 
     name = str(pytestconfig.getini("limen_app"))
     if not name:
-        raise pytest.UsageError('Which app? Put limen_app = "main:app" into pytest\'s settings, or write such a fixture')
+        raise pytest.UsageError(
+            'Which app? Put limen_app = "main:app" into pytest\'s settings, or write such a fixture'
+        )
     app: object = resolve_name(name)
     if not isinstance(app, FastAPI):
         raise pytest.UsageError(f"limen_app = {name!r} names no FastAPI app, but {app!r}")
