@@ -49,6 +49,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     settings = pytest.MonkeyPatch()
     settings.setenv("LIMEN_SECRET_KEY", SECRET_KEY)
     settings.setenv("LIMEN_DATABASE_URL", url.replace("{worker}", worker))
+    settings.setenv("LIMEN_REDIS_URL", "")  # what tests take back is nobody else's news
     early_config.add_cleanup(settings.undo)
     early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
