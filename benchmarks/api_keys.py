@@ -25,7 +25,7 @@ from limen.testing import PASSWORD, create_tables, fast_hasher
 
 ROUNDS, LOOPS = 25, 2000
 LIMIT_MICROSECONDS = 5.0
-WARM = ("warm key, X-API-Key", "warm key, Bearer")
+WARM = ("warm key, X-API-Key", "warm key, Bearer", "warm key with allowed networks", "warm key with a rate")
 OTHERS = [
     (b"host", b"api.example.com"),
     (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),

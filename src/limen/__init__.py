@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from limen.feature import Feature
     from limen.features.accounts import Accounts
     from limen.features.api_keys import ApiKeys
+    from limen.features.magic_links import MagicLinks
+    from limen.features.oauth_login import OAuthLogin
     from limen.features.passwords import Passwords
     from limen.features.roles import Roles
     from limen.features.services import Services
     from limen.features.sessions import Sessions
+    from limen.features.supabase import Supabase
     from limen.features.tokens import Tokens
     from limen.features.trusted_issuers.service import TrustedIssuer
     from limen.settings import AuthSettings
@@ -39,6 +42,8 @@ __all__ = [
     "ConfigurationError",
     "Event",
     "Feature",
+    "MagicLinks",
+    "OAuthLogin",
     "Passwords",
     "Policy",
     "Principal",
@@ -46,6 +51,7 @@ __all__ = [
     "Roles",
     "Services",
     "Sessions",
+    "Supabase",
     "Tokens",
     "TrustedIssuer",
     "User",
@@ -69,6 +75,8 @@ _ROOMS = {
     "ConfigurationError": "limen.errors",
     "Event": "limen.events",
     "Feature": "limen.feature",
+    "MagicLinks": "limen.features.magic_links",
+    "OAuthLogin": "limen.features.oauth_login",
     "Passwords": "limen.features.passwords",
     "Policy": "limen.core.policy",
     "Principal": "limen.core.principal",
@@ -76,6 +84,7 @@ _ROOMS = {
     "Roles": "limen.features.roles",
     "Services": "limen.features.services",
     "Sessions": "limen.features.sessions",
+    "Supabase": "limen.features.supabase",
     "Tokens": "limen.features.tokens",
     "TrustedIssuer": "limen.features.trusted_issuers.service",
     "User": "limen.db.users",

@@ -39,7 +39,7 @@ from limen.feed.mirror import Mirror
 from limen.feed.redis import RedisFeed
 from limen.http.authenticate import Authenticator
 from limen.http.cause import RequestCauses
-from limen.http.client import client_of
+from limen.http.client import address_of, client_of
 from limen.http.cookies import SessionCookie, cookie_name
 from limen.http.origin import OriginCheck
 from limen.kernel import Kernel
@@ -115,7 +115,7 @@ def build_kernel(
     )
     if can_notify(database.engine):
         follower.run(partial(listen, database.engine, follower.wake))
-    if settings.redis_url:  # an empty one is none
+    if settings.redis_url is not None:
         feed = RedisFeed(settings.redis_url.get_secret_value(), settings.issuer, clock=clock)
         _mirror(feed, follower=follower, log=log, revocations=revocations)
     grants: dict[str, Grant] = {}
@@ -143,6 +143,7 @@ def build_kernel(
         keep_up=partial(_keep_up, follower, keys),
         uses=last_seen,
         client_of=partial(client_of, trusted_proxies=settings.trusted_proxies),
+        address_of=partial(address_of, trusted_proxies=settings.trusted_proxies),
     )
     authenticator.causes = RequestCauses(
         memo=authenticator.memo,

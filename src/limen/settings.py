@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from limen.errors import ConfigurationError
@@ -83,6 +83,11 @@ class AuthSettings(BaseSettings):
     revocation_deaf_seconds: float = Field(default=30, gt=0)
     max_sessions: int | None = Field(default=None, ge=1)
     email_verification: Literal["off", "optional", "required"] = "off"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value or None  # a variable that is set to nothing
 
     @model_validator(mode="after")
     def _check_base_url(self) -> "AuthSettings":

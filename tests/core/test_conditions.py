@@ -1,10 +1,11 @@
 """What a credential asks of every request: from where, how often."""
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limen.core.client import Client
 from limen.core.conditions import FromNetworks, Meter, Rate, parse_networks
 from limen.errors import InvalidCredential, TooManyRequests
 from limen.testing import FakeClock
@@ -21,7 +22,7 @@ class StoppedClock(FakeClock):
 
 def admits(networks, ip):
     try:
-        FromNetworks(parse_networks(networks), "id").check(Client(ip=ip))
+        FromNetworks(parse_networks(networks), "id").check(ip and ip_address(ip))
     except InvalidCredential:
         return False
     return True

@@ -47,7 +47,7 @@ def rotate(
     _report(_change(app, change, said="rotated_now" if now else "rotated"), as_json=as_json)
 
 
-@group.command("retire")
+@group.command("retire", context_settings={"ignore_unknown_options": True})  # a `kid` may begin with a dash
 def retire(
     kid: Kid,
     now: Annotated[bool, typer.Option("--now", help="Refuse it and all that it signed at once: it leaked.")] = False,

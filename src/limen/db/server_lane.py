@@ -23,6 +23,7 @@ class ServerLane:
     """
 
     def __init__(self, engine: AsyncEngine, *, deadline: float) -> None:
+        self._pool_of = engine
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._deadline = deadline
         self._idle: list[_Held] = []
@@ -49,7 +50,8 @@ class ServerLane:
                     try:
                         return hot.records(await self._run_on(held, hot.text, arguments))
                     except Exception:
-                        await held.drop()
+                        if held.is_broken:  # the server was away: what waits in the pool is broken too
+                            await self._pool_of.dispose()
                 return hot.records(await self._run_on(await self._open(), hot.text, arguments))
         except Exception as error:  # every driver has its own words for it
             raise Unavailable(f"database: {type(error).__name__}: {error}"[:300]) from error
@@ -81,6 +83,7 @@ class _Held:
         self._connection = connection
         self._driver = driver
         self._prepared: dict[str, _Prepared] = {}
+        self.is_broken = False
 
     async def fetch(self, text: str, arguments: Arguments) -> Sequence[Sequence[object]]:
         if isinstance(self._driver, _Psycopg):
@@ -91,6 +94,8 @@ class _Held:
         return await prepared.fetch(*arguments)
 
     async def drop(self) -> None:
+        driver = self._driver
+        self.is_broken = driver.closed if isinstance(driver, _Psycopg) else cast("_Asyncpg", driver).is_closed()
         await asyncio.shield(self._connection.invalidate())
         await asyncio.shield(self._connection.close())
 
@@ -113,9 +118,12 @@ class _Prepared(Protocol):
 
 @runtime_checkable
 class _Psycopg(Protocol):
+    closed: bool
+
     async def execute(self, query: str, params: Arguments, *, prepare: bool) -> _Rows: ...
     def notifies(self) -> object: ...  # asyncpg has an `execute` of another shape
 
 
 class _Asyncpg(Protocol):
+    def is_closed(self) -> bool: ...
     async def prepare(self, query: str) -> _Prepared: ...

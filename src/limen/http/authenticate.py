@@ -10,12 +10,13 @@ from starlette.types import Scope
 
 from limen.core.client import Client
 from limen.core.clock import Clock
+from limen.core.conditions import Address
 from limen.core.principal import Principal
 from limen.core.remembered import Remembered
 from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
 from limen.http.cause import RequestCauses
-from limen.http.client import client_of
+from limen.http.client import address_of, client_of
 from limen.http.credentials import COOKIE, find_credential, find_elsewhere, read_credential, read_elsewhere
 from limen.http.open_connections import OpenConnections
 from limen.http.origin import SAFE_METHODS, OriginCheck
@@ -26,6 +27,7 @@ ACCESS_TOKEN = "access_token"  # noqa: S105 - a kind of credential
 KeepUp = Callable[[], Awaitable[None]]
 Recall = Callable[[Scope], Principal | None]
 ClientOf = Callable[[HTTPConnection], Client]
+AddressOf = Callable[[Scope], Address | None]
 
 
 async def _nothing_to_do() -> None:
@@ -63,7 +65,8 @@ class Authenticator:
         stale_after: seconds of silence of the log after which `keep_up` is called.
         keep_up: catches up with the revocation log where no background task does.
         uses: told of every principal that came in, at least once a round.
-        client_of: from where a request came, for credentials that ask.
+        client_of: from where a request came, for whoever verifies its credential.
+        address_of: the same in short, for credentials that ask it of every request.
 
     Attributes:
         schemes: asked in order; the first that reads the credential by its form verifies it.
@@ -86,6 +89,7 @@ class Authenticator:
         keep_up: KeepUp = _nothing_to_do,
         uses: Uses | None = None,
         client_of: ClientOf = client_of,
+        address_of: AddressOf = address_of,
     ) -> None:
         self.schemes: tuple[Scheme, ...] = ()
         self.unsafe_carriers: frozenset[Carrier] = frozenset()
@@ -97,6 +101,7 @@ class Authenticator:
         self._origin = origin
         self._clock = clock
         self._client_of = client_of
+        self._address_of = address_of
         self._cookie_name: bytes | None = None
         self._remembered = Remembered(revocations, clock)
         revocations.subscribe(self._hear)
@@ -122,11 +127,9 @@ class Authenticator:
             Unavailable: what decides it is down, or the revocation log has been silent too long.
         """
         scope = connection.scope
-        if self.memo in scope:
-            outcome = scope[self.memo]
-        else:
-            outcome = self.recall(scope) or await self._decide(connection)
-            scope[self.memo] = outcome
+        if self.recall(scope) is None and self.memo not in scope:
+            scope[self.memo] = await self._decide(connection)
+        outcome = scope[self.memo]
         if isinstance(outcome, AuthError):
             raise outcome
         return outcome if isinstance(outcome, Principal) else None
@@ -144,7 +147,7 @@ class Authenticator:
                 self._origin.check_cookie_use(connection)
             principal = await self.prove(replace(presented, client=self._client_of(connection)))
             if principal.conditions:
-                self._check_conditions(principal, connection)
+                self._check_conditions(principal, connection.scope)
         except AuthError as error:
             return error
         self._uses.note(principal)
@@ -180,6 +183,7 @@ class Authenticator:
         revocations, remembered, uses = self._revocations, self._remembered, self._uses
         entries = {carrier.encode(): remembered.of(carrier.encode()) for carrier in Carrier}
         time, monotonic, stale_after = self._clock.time, self._clock.monotonic, self._stale_after
+        check_conditions = self._check_conditions
 
         def recall(scope: Scope) -> Principal | None:
             if memo in scope:
@@ -200,7 +204,11 @@ class Authenticator:
                 return None
             principal = entry.principal
             if principal.conditions:
-                return None
+                try:
+                    check_conditions(principal, scope)
+                except AuthError as refusal:  # decided: a rate is asked once per request
+                    scope[memo] = refusal
+                    return None
             if entry.round is not uses.round:  # once a round is enough
                 entry.round = uses.round
                 uses.note(principal)
@@ -213,10 +221,10 @@ class Authenticator:
         if revocation.refuses_a_key:  # a principal does not say which key proved it
             self._remembered.forget_all()
 
-    def _check_conditions(self, principal: Principal, connection: HTTPConnection) -> None:
-        client = self._client_of(connection)
+    def _check_conditions(self, principal: Principal, scope: Scope) -> None:
+        address = self._address_of(scope)
         for condition in principal.conditions:
-            condition.check(client)
+            condition.check(address)
 
     def _scheme_of(self, presented: Presented) -> Scheme:
         for scheme in self.schemes:
