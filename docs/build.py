@@ -36,17 +36,22 @@ SECTIONS = (
 ORDER = ("Features", "Running it", "Security", "Moving over", "Reference", "Decisions")
 STAND_FOR = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md", "src/limen/events.py": "reference/events.md"}
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FENCE = re.compile(r"^ *```")
 _OPENING = re.compile(r"^( *```\w+)\s*$")
 _FILE = re.compile(r"<!-- *file: *(\S+) *-->")
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#|mailto:)([^()\s#]+)(#[^()\s]*)?\)")
 
 
+class NotBuilt(Exception):
+    """The site could not be built."""
+
+
 def build(folder: Path) -> Path:
     """The site's folder, made anew; what stands between is in `folder` beside it.
 
     Raises:
-        SystemExit: zensical warns of something, and says of what.
+        NotBuilt: zensical warns of something, and says of what.
     """
     for name in ("pages", "html", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -54,9 +59,9 @@ def build(folder: Path) -> Path:
     shutil.copyfile(DOCS / "zensical.toml", folder / "zensical.toml")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(folder / "zensical.toml")]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own
-    said = result.stdout + result.stderr
-    if result.returncode != 0 or "warning" in said.lower():
-        sys.exit(f"The site could not be built:\n{said}")
+    said = _COLOUR.sub("", result.stdout + result.stderr)
+    if result.returncode != 0 or "warning" in said.lower() or "griffe:" in said:
+        raise NotBuilt(said)
     return folder / "html"
 
 
@@ -189,4 +194,7 @@ def _settings() -> Iterator[type]:
 
 
 if __name__ == "__main__":
-    print(f"The site is in {build(ROOT / 'site').relative_to(ROOT)}")
+    try:
+        print(f"The site is in {build(ROOT / 'site').relative_to(ROOT)}")
+    except NotBuilt as error:
+        sys.exit(f"The site could not be built:\n{error}")

@@ -49,10 +49,10 @@ def test_answers_are_of_the_five_kinds() -> None:
 def test_every_test_that_is_named_exists() -> None:
     named = set(_TEST.findall(PAGE.read_text("utf-8")))
     assert len(named) > 80
-    assert sorted(f"{path}::{name}" for path, name in named if name not in tests_of(path)) == []
+    assert sorted(f"{path}::{name}" for path, name in named if name not in names_in(path)) == []
 
 
-def tests_of(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     file = ROOT / "tests" / path
     if not file.exists():
         return set()
