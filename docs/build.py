@@ -20,6 +20,8 @@ import limen.errors
 import limen.events
 import limen.features
 import limen.testing
+from limen.feature import Feature
+from limen.settings import AuthSettings
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -39,6 +41,7 @@ STAND_FOR = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md", "src/lime
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FENCE = re.compile(r"^ *```")
 _OPENING = re.compile(r"^( *```\w+)\s*$")
+_CODE = re.compile(r"`[^`]+`")
 _FILE = re.compile(r"<!-- *file: *(\S+) *-->")
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#|mailto:)([^()\s#]+)(#[^()\s]*)?\)")
 
@@ -102,7 +105,8 @@ def _lines(text: str, path: Path, name: str) -> Iterator[str]:
             file = _FILE.match(line.strip())
             title = file[1] if file else title
         else:
-            yield _LINK.sub(lambda link: _link(link, path, name), line)
+            plain = _CODE.sub(lambda code: code[0].replace("\\|", "|"), line)  # GitHub's tables need the backslash
+            yield _LINK.sub(lambda link: _link(link, path, name), plain)
 
 
 def _link(link: re.Match[str], path: Path, name: str) -> str:
@@ -145,7 +149,8 @@ def reference() -> dict[str, str]:
     """A page per room of what is public, each name with its docstring."""
     features = limen.features.__all__
     others = [name for name in limen.__all__ if name not in features]
-    settings = ["limen.settings.AuthSettings", *(f"{kind.__module__}.{kind.__name__}" for kind in _settings())]
+    fields = "\n    options:\n      show_if_no_docstring: true\n      filters: ['!^_', '!^model_config$']"
+    settings = [f"{kind.__module__}.{kind.__name__}{fields}" for kind in (AuthSettings, *_settings())]
     return {
         "reference/limen.md": _page("limen", "`from limen import …`", _within(limen, others)),
         "reference/features.md": _page("limen.features", "`from limen.features import …`", _features(features)),
@@ -159,7 +164,7 @@ def reference() -> dict[str, str]:
             "limen.events", "What [listeners](../features/accounts.md) hear.", _classes(limen.events)
         ),
         "reference/settings.md": _page(
-            "Settings", "With their environment names in [settings](../settings.md).", settings
+            "Settings classes", "With their environment names in [settings](../settings.md).", settings
         ),
     }
 
@@ -173,9 +178,11 @@ def _within(module: ModuleType, names: Iterable[str]) -> Iterator[str]:
 
 
 def _features(names: Iterable[str]) -> Iterator[str]:
-    """Where each is written: a feature's verbs are those of its service, which it inherits."""
+    """Where each is written, with the verbs of its service; what it tells `Auth` is described at `Feature`."""
+    seams = "|".join(sorted(name for name in vars(Feature) if not name.startswith("_")))
+    options = f"options:\n      filters: ['!^_', '!^({seams})$']"
     for name in names:
-        yield f"{getattr(limen.features, name).__module__}.{name}\n    options:\n      inherited_members: true"
+        yield f"{getattr(limen.features, name).__module__}.{name}\n    {options}"
 
 
 def _classes(module: ModuleType) -> Iterator[str]:
