@@ -130,9 +130,13 @@ class Running:
         self._stack.callback(process.terminate)
         self.pid = process.pid
         os.sched_setaffinity(self.pid, {SERVER_CORE})
-        with httpx2.Client(base_url=self.url, timeout=20) as client:
-            self._until_served(client, process, folder / "log")
-            self.cases = self.app.sign_in(client)
+        try:
+            with httpx2.Client(base_url=self.url, timeout=20) as client:
+                self._until_served(client, process, folder / "log")
+                self.cases = self.app.sign_in(client)
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

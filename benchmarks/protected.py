@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 from _cluster import machine
 from _load import cpu_microseconds, load, request
 from _peers import LIMEN, LIMEN_ROUTER, LOAD_CORE, NOTHING, PEERS, App, Running, install
@@ -60,7 +61,7 @@ def main() -> int:
     rounds, seconds = (12, 0.25) if arguments.short else (arguments.rounds, arguments.seconds)
     os.sched_setaffinity(0, {LOAD_CORE})
     with ExitStack() as stack:
-        running = [stack.enter_context(Running(app)) for app in apps]
+        running = [each for app in apps if (each := _started(app, stack)) is not None]
         figures = measure(running, rounds=rounds, seconds=seconds)
     ratios = {name: _ratio(each, figures[BASE]) for name, each in figures.items()}
     print(table(figures, ratios))
@@ -145,6 +146,17 @@ def _is_installed(app: App) -> bool:
         print(f"left out: {app.name} cannot be installed here ({error})", file=sys.stderr)
         return False
     return True
+
+
+def _started(app: App, stack: ExitStack) -> Running | None:
+    """The running app; a peer that does not start, or lets nobody sign in, is left out and said to be."""
+    try:
+        return stack.enter_context(Running(app))
+    except (RuntimeError, httpx2.HTTPError) as error:
+        if not app.packages:
+            raise
+        print(f"left out: {app.name} does not work here ({error})", file=sys.stderr)
+        return None
 
 
 def _arguments() -> argparse.Namespace:

@@ -102,6 +102,10 @@ class IdentityStore:
         made: UUID = (await connection.execute(statement)).scalar_one()
         return made
 
+    async def forget_all_within(self, connection: AsyncConnection, user_id: object) -> None:
+        """Unlink every identity of an account, inside a caller's transaction: they may be a stranger's."""
+        await connection.execute(delete(self._table).where(self._table.c.user_id == user_id))
+
     async def touch(self, identity_id: UUID, *, email: str | None) -> None:
         """Somebody came in by it just now; what the issuer says of the address is kept for display."""
         table = self._table

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar, cast
 
 import anyio
 from sqlalchemy import URL, Connection, Executable, Row, create_engine, event
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from limen.db.pragmas import prepare_sqlite
@@ -81,7 +81,7 @@ class _Waiting(NamedTuple):
 class GroupCommit:
     """Commits the writes that wait at the same time together: what a commit costs is the disk's answer, once.
 
-    Each is answered after the commit that it was part of. One that a constraint refuses is refused alone.
+    Each is answered after the commit that it was part of. One that is refused is refused alone.
 
     Args:
         writers: whose turn it is to write, in this process.
@@ -136,8 +136,10 @@ def _commit(group: Sequence[_Waiting], connection: Connection) -> list[object]:
 def _attempt(work: Callable[[Connection], object], connection: Connection) -> object:
     try:
         return work(connection)
-    except IntegrityError as error:  # SQLite takes back this statement alone
-        return error
+    except Exception as error:
+        if not getattr(connection.connection.dbapi_connection, "in_transaction", False):
+            raise
+        return error  # SQLite takes back this statement alone, or it never came to it; the others are not its affair
 
 
 def _tell(answer: "asyncio.Future[object]", outcome: object) -> None:

@@ -118,8 +118,10 @@ class Leaving:
     async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
         """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
 
-        Password, keys and sessions go, in a caller's transaction; it applies the revocations after its commit.
+        Password, keys, identities and sessions go, in a caller's transaction; it applies the revocations after its
+        commit.
         """
+        await self.kernel.identities.forget_all_within(connection, user_id)
         taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
         ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
         return (*taken, *ended)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from limen.core.admission import PLACEHOLDER_DOMAIN
 from limen.core.client import Client
 from limen.core.conditions import Meter, Rate
 from limen.core.device import device_name
@@ -72,11 +73,13 @@ class Notices:
         return bool(seen) and not is_known(event.client, seen)
 
     async def _address_for(self, event: Event) -> str | None:
-        """The stored address; a machine has no mailbox."""
+        """The stored address; a machine has no mailbox, and nobody reads a placeholder."""
         if isinstance(event, AccountDeleted):
             return event.email
         account = await self._mail.kernel.users.find_by_subject(event.subject or "")
-        return None if account is None or account.held.is_service else account.email
+        if account is None or account.held.is_service or account.email.endswith(f"@{PLACEHOLDER_DOMAIN}"):
+            return None
+        return account.email
 
     def _may_send(self, notice: Notice, subject: str) -> bool:
         try:

@@ -94,6 +94,8 @@ class PasswordResetService:
             waiting = await kernel.one_time.consume_within(connection, RESET_PASSWORD, token)
             if waiting is None or not await self._prove(connection, account, waiting):
                 raise InvalidToken("the reset was used meanwhile, or the account has another address")
+            if not account.columns["is_verified"]:  # whoever came in from elsewhere never proved this address
+                await kernel.identities.forget_all_within(connection, account.id)
             if is_new_owner:
                 taken = await self.accounts.disown_within(connection, account.id)
             ended = await self.passwords.set_within(connection, changed, account.id, digest)
