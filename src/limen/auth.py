@@ -37,7 +37,7 @@ from limen.verifier import Verifier
 
 _log = logging.getLogger("limen")
 
-U = TypeVarWithDefault("U", bound=UserMixin, default=User)
+U = TypeVarWithDefault("U", bound=UserMixin, default=User, covariant=True)  # an Auth[Member] is an Auth[UserMixin]
 F = TypeVar("F", bound=Feature)
 
 

@@ -1,10 +1,10 @@
 """Clients of an app under test that know its people: `auth_client.as_user(roles=["editor"]).get("/items")`."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import ParamSpec, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import httpx2
@@ -92,10 +92,12 @@ class AuthClient(TestClient):
             raise RuntimeError("the app does not run: use the fixture auth_client, or `with AuthClient(…)`")
         return self.portal.call(partial(function, *arguments, **options))
 
-    def websocket_connect(self, url: str, *arguments: Any, **options: Any) -> WebSocketTestSession:
+    def websocket_connect(
+        self, url: str, subprotocols: Sequence[str] | None = None, **options: object
+    ) -> WebSocketTestSession:
         """As of `TestClient`, at the address of the app, so that its cookies go along."""
         here = self.base_url.copy_with(scheme="wss" if self.base_url.scheme == "https" else "ws")
-        return super().websocket_connect(str(here.join(url)), *arguments, **options)
+        return super().websocket_connect(str(here.join(url)), subprotocols, **options)
 
 
 class Letters:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from limen.auth import Auth
+from limen.db.users import UserMixin
 from limen.http.cookies import cookie_name
 
 
@@ -31,7 +31,7 @@ class FakeClock:
 
 
 @contextmanager
-def turned_clock(auth: Auth[Any]) -> Iterator[FakeClock]:
+def turned_clock(auth: Auth[UserMixin]) -> Iterator[FakeClock]:
     """A clock that this `Auth` believes for as long as the block lasts; its own, if it was given one.
 
     Raises:
@@ -54,7 +54,7 @@ def turned_clock(auth: Auth[Any]) -> Iterator[FakeClock]:
         _look_at_the_clock_again(auth)
 
 
-def _look_at_the_clock_again(auth: Auth[Any]) -> None:
+def _look_at_the_clock_again(auth: Auth[UserMixin]) -> None:
     """The hot path has the clock's functions in its hands."""
     authenticator = auth.kernel.authenticator
     authenticator.arrange(authenticator.schemes, cookie_name=cookie_name(secure=auth.settings.is_secure))

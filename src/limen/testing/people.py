@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 from limen.auth import Auth
 from limen.core.login import Completed, Pending
 from limen.core.passwords import PasswordHasher
 from limen.db.accounts import Account
+from limen.db.users import UserMixin
 from limen.errors import NotFound
 from limen.features.accounts import Accounts
 from limen.features.api_keys import ApiKeys
@@ -51,7 +52,7 @@ class SignedIn:
 
 
 async def as_user(
-    auth: Auth[Any],
+    auth: Auth[UserMixin],
     *,
     email: str | None = None,
     roles: Iterable[str] | None = None,
@@ -95,7 +96,7 @@ def _by_token(account: Account, outcome: Completed) -> SignedIn:
     )
 
 
-def _by_cookie(auth: Auth[Any], account: Account, outcome: Completed) -> SignedIn:
+def _by_cookie(auth: Auth[UserMixin], account: Account, outcome: Completed) -> SignedIn:
     assert outcome.cookie is not None, "the issuer of cookies hands one out"
     return SignedIn(
         subject=account.subject,
@@ -106,7 +107,7 @@ def _by_cookie(auth: Auth[Any], account: Account, outcome: Completed) -> SignedI
 
 
 async def _account(
-    auth: Auth[Any], email: str | None, *, roles: Iterable[str] | None, values: Mapping[str, object] | None
+    auth: Auth[UserMixin], email: str | None, *, roles: Iterable[str] | None, values: Mapping[str, object] | None
 ) -> Account:
     known = None if email is None else await _known(auth, email)
     if known is not None:
@@ -123,14 +124,14 @@ async def _account(
     )
 
 
-async def _known(auth: Auth[Any], email: str) -> Account | None:
+async def _known(auth: Auth[UserMixin], email: str) -> Account | None:
     try:
         return await auth[Accounts].find(email)
     except NotFound:
         return None
 
 
-async def create_tables(auth: Auth[Any]) -> None:
+async def create_tables(auth: Auth[UserMixin]) -> None:
     """Make every table of this `Auth` and those beside them in the user model's metadata, without migrations."""
     metadata = auth.kernel.tables.users.metadata
     async with auth.kernel.database.engine.begin() as connection:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import URL, MetaData, delete
 
 from limen.auth import Auth
 from limen.core.passwords import PasswordHasher
+from limen.db.users import UserMixin
 from limen.features.mail import Mail
 from limen.features.passwords import Passwords
 from limen.testing.clock import FakeClock, turned_clock
@@ -33,7 +33,7 @@ class Rehearsal:
     """
 
     app: FastAPI
-    auth: Auth[Any]
+    auth: Auth[UserMixin]
     clock: FakeClock
     outbox: Outbox | None
     metadata: tuple[MetaData, ...]
@@ -56,7 +56,7 @@ class Rehearsal:
 
 @contextmanager
 def rehearse(
-    app: FastAPI, auth: Auth[Any], *, metadata: Iterable[MetaData], hasher: PasswordHasher | None
+    app: FastAPI, auth: Auth[UserMixin], *, metadata: Iterable[MetaData], hasher: PasswordHasher | None
 ) -> Iterator[Rehearsal]:
     """Put a turned clock, this hasher and an outbox into the app, and take them out again.
 
@@ -108,5 +108,5 @@ def _collected(mail: Mail) -> Iterator[Outbox]:
         mail.delivery.mailer = own
 
 
-def _has(auth: Auth[Any], kind: type) -> bool:
+def _has(auth: Auth[UserMixin], kind: type) -> bool:
     return any(isinstance(feature, kind) for feature in auth.features.values())
