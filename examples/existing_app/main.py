@@ -6,6 +6,7 @@ uvicorn main:app --no-proxy-headers
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -22,7 +23,14 @@ auth = Auth(
 )
 CurrentUser = Annotated[User, Depends(auth.current_user)]
 
-app = FastAPI(title="Invoices")
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield
+    await engine.dispose()
+
+
+app = FastAPI(title="Invoices", lifespan=lifespan)
 auth.install(app)
 
 

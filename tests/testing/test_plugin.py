@@ -2,6 +2,7 @@
 
 import sys
 
+import psycopg
 import pytest
 
 APP = """
@@ -32,11 +33,28 @@ async def socket(websocket: WebSocket, principal: CurrentPrincipal) -> None:
     await websocket.close()
 """
 
+OWN_ENGINE = """
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from limen import Auth, AuthSettings, UserMixin
+
+class Base(DeclarativeBase): ...
+
+class Member(UserMixin, Base):
+    __tablename__ = "members"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+auth = Auth(user=Member, engine=create_async_engine(AuthSettings.load().database_url))
+app = FastAPI()
+auth.install(app)
+"""
+
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An app, and a `.env` with the developer's own database, which no test may touch."""
-    for name in ("LIMEN_SECRET_KEY", "LIMEN_DATABASE_URL"):
+    for name in ("LIMEN_SECRET_KEY", "LIMEN_DATABASE_URL", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
     pytester.makepyfile(main=APP)
     pytester.path.joinpath(".env").write_text(
@@ -176,24 +194,7 @@ def test_a_project_signs_in_turns_time_reads_letters_awaits_and_pays_for_no_hash
 
 
 def test_each_test_has_an_empty_database_also_with_keys_that_come_again(project):
-    project.makepyfile(
-        main="""
-        from fastapi import FastAPI, Depends
-        from sqlalchemy.ext.asyncio import create_async_engine
-        from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-        from limen import Auth, AuthSettings, UserMixin
-
-        class Base(DeclarativeBase): ...
-
-        class Member(UserMixin, Base):
-            __tablename__ = "members"
-            id: Mapped[int] = mapped_column(primary_key=True)
-
-        auth = Auth(user=Member, engine=create_async_engine(AuthSettings.load().database_url))
-        app = FastAPI()
-        auth.install(app)
-    """
-    )
+    project.makepyfile(main=OWN_ENGINE)
     project.makepyfile("""
         import pytest
 
@@ -222,6 +223,37 @@ def test_each_test_has_an_empty_database_also_with_keys_that_come_again(project)
             assert statuses == [401] * 10 + [429]
     """)
     passes(project, passed=5)
+
+
+def test_postgresql_is_named_by_a_setting_and_each_test_has_an_event_loop_of_its_own(project, postgres_server):
+    own = postgres_server.create_database()
+    with psycopg.connect(own.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS app_test_main")
+        connection.execute("CREATE DATABASE app_test_main")
+    postgres_server.drop_database(own)
+    url = own.replace("+psycopg", "+asyncpg").rpartition("/")[0] + "/app_test_{worker}"  # asyncpg minds the event loop
+    project.makepyfile(main=OWN_ENGINE)
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("turn", range(3))
+        def test_alone(auth_client, turn):
+            ada = auth_client.as_user(email="ada@example.com")
+            assert ada.get("/users/me").json()["email"] == "ada@example.com"
+            assert auth_client.rehearsal.auth.kernel.database.engine.url.database == "app_test_main"
+
+        @pytest.mark.parametrize("turn", range(2))
+        def test_awaiting(async_auth_client, turn):
+            import asyncio
+
+            async def story():
+                async with async_auth_client as client:
+                    ada = await client.as_user(email="ada@example.com")
+                    assert (await ada.get("/users/me")).status_code == 200
+
+            asyncio.run(story())
+    """)
+    passes(project, "-o", f"limen_database_url={url}", passed=5)
 
 
 def test_somebodys_database_is_never_emptied(project):

@@ -1,7 +1,7 @@
 """Clients of an app under test that know its people: `auth_client.as_user(roles=["editor"]).get("/items")`."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar, Unpack
@@ -134,7 +134,7 @@ class AsyncAuthClient(httpx2.AsyncClient):
         self.rehearsal = rehearsal
         self.clock: FakeClock = rehearsal.clock
         self._signed_in = signed_in
-        self._running: AbstractAsyncContextManager[object] | None = None
+        self._running = AsyncExitStack()
         _show(self, rehearsal, signed_in)
 
     @property
@@ -165,10 +165,12 @@ class AsyncAuthClient(httpx2.AsyncClient):
         return AsyncAuthClient(self.rehearsal, signed_in=await as_user(self.rehearsal.auth, **who))
 
     async def __aenter__(self) -> Self:
-        app = self.rehearsal.app
-        await self.rehearsal.prepare()
-        self._running = app.router.lifespan_context(app)
-        await self._running.__aenter__()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.rehearsal.finish)
+            await self.rehearsal.prepare()
+            app = self.rehearsal.app
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            self._running = stack.pop_all()
         return await super().__aenter__()
 
     async def __aexit__(
@@ -178,21 +180,24 @@ class AsyncAuthClient(httpx2.AsyncClient):
         traceback: TracebackType | None = None,
     ) -> None:
         await super().__aexit__(kind, error, traceback)
-        if self._running is not None:
-            await self._running.__aexit__(kind, error, traceback)
-            self._running = None
+        await self._running.__aexit__(kind, error, traceback)
 
 
 class _Prepared:
-    """The app, before whose start the database is made ready, in the app's own event loop."""
+    """The app, around whose life the database is made ready and left, in the app's own event loop."""
 
     def __init__(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] != "lifespan":
+            await self._rehearsal.app(scope, receive, send)
+            return
+        try:
             await self._rehearsal.prepare()
-        await self._rehearsal.app(scope, receive, send)
+            await self._rehearsal.app(scope, receive, send)
+        finally:
+            await self._rehearsal.finish()
 
 
 def _origin(rehearsal: Rehearsal) -> str:
