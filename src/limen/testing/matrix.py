@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Scope
 from limen.auth import Auth
 from limen.db.users import UserMixin
 from limen.http.route_map import EVERY_METHOD, MappedRoute
+from limen.testing.people import as_user
 
 NOBODY = "nobody"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "WEBSOCKET"})
@@ -100,8 +101,6 @@ class _People:
         self._known: dict[str, Mapping[str, str]] = {}
 
     async def headers(self, who: str, *, is_safe: bool) -> Mapping[str, str]:
-        from limen.testing import as_user
-
         if who == NOBODY:
             return {}
         if not is_safe:
