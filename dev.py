@@ -5,7 +5,8 @@
     python3 dev.py test [args]        run the tests; args go to pytest (-n 0 for one process, -k, -x, a path …)
     python3 dev.py check              lint, format, types and the import contract
     python3 dev.py bench [name args]  run benchmarks/<name>.py; without a name, list them
-    python3 dev.py docs               run the tests of the documentation
+    python3 dev.py docs               build the site into site/html, then run the tests of the documentation
+    python3 dev.py docs build|test    only one of the two; args after `test` go to pytest
     python3 dev.py lock               pin the newest versions of all dependencies in constraints.txt
 
 The first command makes a virtual environment in .venv (set DEV_VENV for another place) and installs what it
@@ -86,11 +87,13 @@ def bench(arguments: list[str]) -> None:
 
 
 def docs(arguments: list[str]) -> None:
-    if not any((ROOT / "tests" / "docs").glob("test_*.py")):
-        print("There are no documentation tests yet, and no site is built.")
-        return
-    print("Running the tests of the documentation; no site is built.", flush=True)
-    test(["tests/docs", *arguments])
+    what, rest = (arguments[0], arguments[1:]) if arguments[:1] in (["build"], ["test"]) else ("", arguments)
+    if what != "test":
+        install("dev")
+        if subprocess.call([PYTHON, str(ROOT / "docs" / "build.py")]) != 0:
+            sys.exit("dev.py docs: the site could not be built; see above.")
+    if what != "build":
+        test(["tests/docs", *rest])
 
 
 def lock(_: list[str]) -> None:

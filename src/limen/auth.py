@@ -37,7 +37,7 @@ from limen.verifier import Verifier
 
 _log = logging.getLogger("limen")
 
-U = TypeVarWithDefault("U", bound=UserMixin, default=User)
+U = TypeVarWithDefault("U", bound=UserMixin, default=User, covariant=True)  # an Auth[Member] is an Auth[UserMixin]
 F = TypeVar("F", bound=Feature)
 
 
@@ -108,6 +108,8 @@ class Auth(Authorization, Generic[U]):
     def install(self, app: FastAPI, *, default: Literal["allow", "deny"] = "allow") -> None:
         """Add limen's routes, error answers, OpenAPI and lifespan to the app; call it once.
 
+        From then on `app.state.limen` is this `Auth`.
+
         Args:
             default: what becomes of a route that is neither guarded nor marked `@auth.public`: it is open, or with
                 `deny` the app does not start; routes that are added later are looked at when the app starts.
@@ -123,6 +125,7 @@ class Auth(Authorization, Generic[U]):
         include_apart(app, router, self.kernel.authenticator.causes)
         self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
         self._app = app
+        app.state.limen = self
         self._must_decide_all = default == "deny"
         self._check_routes(app)
         install_guards(app, self.kernel.authenticator)

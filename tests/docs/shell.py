@@ -43,6 +43,7 @@ class Shell:
             "LIMEN_BASE_URL": f"http://localhost:{port}",
             "FAILURES": str(self._failures),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has few; ours take seconds to load
+            "PYTEST_PLUGINS": "limen.testing.plugin",
         }
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],

@@ -1,11 +1,11 @@
 """docs/settings.md, docs/errors.md and docs/checks.md say what the code says."""
 
-import importlib.util
 from types import ModuleType
 
 import pytest
 from pydantic_settings import BaseSettings
 from tests.docs.pages import ROOT
+from tests.docs.scripts import script
 
 from limen import AuthSettings
 from limen.errors import AuthError
@@ -16,12 +16,7 @@ HOW = "run `python docs/generate.py` and look at what changed"
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("generate")
 
 
 @pytest.mark.parametrize("name", ["settings.md", "errors.md", "checks.md"])

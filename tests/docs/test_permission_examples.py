@@ -1,8 +1,7 @@
-"""examples/protected_routes.py and examples/permission_system.py are run: the guides' patterns hold, and are typed."""
+"""examples/protected_routes.py and examples/permission_system.py are run: the guides' patterns hold."""
 
 import asyncio
 import importlib.util
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from limen.features.accounts import Accounts
 from limen.testing import PASSWORD, create_tables
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("protected_routes", "permission_system")
 
 
 class Example:
@@ -159,10 +157,3 @@ def test_helpers_of_the_guides(example: Example, caplog: pytest.LogCaptureFixtur
     for path in ("/staff", "/export", "/articles-statistics"):
         assert [example.status("GET", path, who) for who in (None, reader, editor, admin)] == [401, 403, 200, 200], path
     assert not [record for record in caplog.records if record.name == "limen.shadow"]
-
-
-def test_examples_are_clean_under_strict_types() -> None:
-    files = [str(EXAMPLES / f"{name}.py") for name in NAMES]
-    command = [sys.executable, "-m", "mypy", "--strict", *files]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=EXAMPLES.parent)
-    assert result.returncode == 0, result.stdout

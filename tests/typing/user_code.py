@@ -1,6 +1,7 @@
 """What users write, under `mypy --strict` and without an ignore. mypy reads this file; nothing runs it."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, assert_type
 
 from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
@@ -30,6 +31,8 @@ from limen import (
     role,
     rule,
 )
+from limen.db.accounts import Account
+from limen.testing import AuthClient, SignedIn, as_user, call_matrix, outbox
 
 # --- limen's own User: design §2
 
@@ -170,3 +173,16 @@ async def guards() -> None:
     assert_type(await people.current_user(connection, scopes), Person)
     assert_type(await people.optional_user(connection, scopes), Person | None)
     assert_type(await members.current_user(connection, scopes), Member)
+
+
+# --- and its tests
+
+
+async def tests(client: AuthClient) -> None:
+    ada = await as_user(people, roles=["member"], carrier="cookie")
+    assert_type(ada.headers, Mapping[str, str])
+    await call_matrix(auth, app)
+    outbox(people)
+    assert_type(client.as_user(scopes=["items:read"]).user, SignedIn)
+    assert_type(client.run(people[Accounts].find, "ada@example.com"), Account)
+    assert_type(client.outbox.latest().token, str)

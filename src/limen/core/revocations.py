@@ -149,6 +149,13 @@ class Revocations:
         if self.is_deaf(tick):
             raise Unavailable("the revocation log has not been heard", silence=self.silence(tick))
 
+    def forget_all(self) -> None:
+        """Drop every entry, when the log is another one from now on: a test's new database."""
+        self._ends.clear()
+        for live in self._live.values():
+            live.clear()
+        self.revision += 1
+
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] <= now:
             _, kind, target = heapq.heappop(self._ends)

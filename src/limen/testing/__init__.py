@@ -1,40 +1,45 @@
-"""What tests of an app on limen need: time that can be turned, cheap hashing, signed-in users, their mail.
+"""What tests of an app on limen need: signed-in clients, time that can be turned, its mail, cheap hashing.
 
-clock = FakeClock()
-auth = Auth(clock=clock, features=[Passwords(hasher=fast_hasher()), Tokens(), Sessions(), Accounts(), Roles()])
-alice = await as_user(auth, roles=["editor"])
-client.get("/items", headers=alice.headers)
+    def test_editors_may_write(auth_client):             # with `limen_app = "main:app"` in pytest's settings
+        editor = auth_client.as_user(roles=["editor"])
+        assert editor.post("/items", json={"name": "lamp"}).status_code == 201
 
-letters = outbox(auth)                       # with Mail() among the features
-token = (await letters.latest(to=alice.email)).token
+Without the plugin's fixtures:
+
+    clock = FakeClock()
+    auth = Auth(clock=clock, features=[Passwords(hasher=fast_hasher()), Tokens(), Sessions(), Accounts(), Roles()])
+    alice = await as_user(auth, roles=["editor"])
+    client.get("/items", headers=alice.headers)
+
+Each name loads on first use: pytest imports this package wherever limen is installed.
 """
 
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from limen.auth import Auth
-from limen.core.login import Pending
-from limen.core.passwords import PasswordHasher
-from limen.db.users import UserMixin
-from limen.features.accounts import Accounts
-from limen.features.passwords import Passwords
-from limen.testing.agreement import assert_filter_agrees
-from limen.testing.attacking import attack
-from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
-from limen.testing.matrix import Matrix, call_matrix
-from limen.testing.provider import FakePerson, FakeProvider
+if TYPE_CHECKING:
+    from limen.testing.agreement import assert_filter_agrees
+    from limen.testing.attacking import attack
+    from limen.testing.clients import AsyncAuthClient, AuthClient, Letters
+    from limen.testing.clock import FakeClock, turned_clock
+    from limen.testing.mailbox import Outbox, ReceivedLetter, outbox
+    from limen.testing.matrix import Matrix, call_matrix
+    from limen.testing.people import PASSWORD, SignedIn, as_user, create_tables, fast_hasher
+    from limen.testing.provider import FakePerson, FakeProvider
+    from limen.testing.rehearsal import Rehearsal, rehearse
 
 __all__ = [
     "PASSWORD",
+    "AsyncAuthClient",
+    "AuthClient",
     "FakeClock",
     "FakePerson",
     "FakeProvider",
+    "Letters",
     "Matrix",
     "Outbox",
     "ReceivedLetter",
+    "Rehearsal",
     "SignedIn",
     "as_user",
     "assert_filter_agrees",
@@ -43,83 +48,43 @@ __all__ = [
     "create_tables",
     "fast_hasher",
     "outbox",
+    "rehearse",
+    "turned_clock",
 ]
 
-PASSWORD = "correct horse battery staple"  # noqa: S105 - every test user's
+_ROOMS = {
+    "PASSWORD": "people",
+    "AsyncAuthClient": "clients",
+    "AuthClient": "clients",
+    "FakeClock": "clock",
+    "FakePerson": "provider",
+    "FakeProvider": "provider",
+    "Letters": "clients",
+    "Matrix": "matrix",
+    "Outbox": "mailbox",
+    "ReceivedLetter": "mailbox",
+    "Rehearsal": "rehearsal",
+    "SignedIn": "people",
+    "as_user": "people",
+    "assert_filter_agrees": "agreement",
+    "attack": "attacking",
+    "call_matrix": "matrix",
+    "create_tables": "people",
+    "fast_hasher": "people",
+    "outbox": "mailbox",
+    "rehearse": "rehearsal",
+    "turned_clock": "clock",
+}
 
 
-class FakeClock:
-    """A clock that runs by itself and can be turned forward; what measures silence or waiting is not fooled."""
-
-    def __init__(self) -> None:
-        self._ahead = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
-
-    def time(self) -> float:
-        return self.now().timestamp()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def advance(self, **by: float) -> None:
-        """Turn it forward: `clock.advance(minutes=15)`, in the words of `timedelta`."""
-        self._ahead += timedelta(**by)
+def __getattr__(name: str) -> object:
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module 'limen.testing' has no attribute {name!r}")
+    value: object = getattr(import_module(f"limen.testing.{room}"), name)
+    globals()[name] = value
+    return value
 
 
-def fast_hasher() -> PasswordHasher:
-    """Argon2id at the least that it takes: microseconds, for tests only."""
-    return PasswordHasher(memory_kib=8, iterations=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
-    """A user who went through the real pipeline."""
-
-    subject: str
-    email: str
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What a request carries."""
-        return {"Authorization": f"Bearer {self.access_token}"}
-
-
-async def as_user(
-    auth: Auth[UserMixin],
-    *,
-    email: str | None = None,
-    roles: Iterable[str] | None = None,
-    scopes: Iterable[str] | None = None,
-    values: Mapping[str, object] | None = None,
-) -> SignedIn:
-    """Register someone and sign them in, with these roles and narrowed to these scopes.
-
-    Raises:
-        RuntimeError: a step holds the sign-in up.
-    """
-    email = email or f"user-{uuid4().hex[:8]}@example.com"
-    proved = auth.settings.email_verification == "required"  # whoever signs in has
-    account = await auth[Accounts].register(
-        email=email, password=PASSWORD, roles=roles, is_verified=proved, values=values
-    )
-    scope = None if scopes is None else " ".join(scopes)
-    outcome = await auth[Passwords].login(email, PASSWORD, scope=scope)
-    if isinstance(outcome, Pending):
-        raise RuntimeError(f"the step {outcome.step} holds the sign-in up")  # noqa: TRY004 - a state, not a type
-    return SignedIn(
-        subject=account.subject,
-        email=email,
-        access_token=str(outcome.body["access_token"]),
-        refresh_token=str(outcome.body["refresh_token"]),
-    )
-
-
-async def create_tables(auth: Auth[UserMixin]) -> None:
-    """Make every table of this `Auth` and those beside them in the user model's metadata, without migrations."""
-    metadata = auth.kernel.tables.users.metadata
-    async with auth.kernel.database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

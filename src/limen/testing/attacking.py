@@ -5,17 +5,16 @@ async def test_nothing_comes_in(auth, app):
     report.assert_closed()
 """
 
-from typing import Any
-
 from starlette.types import ASGIApp
 
 from limen.attack.campaign import Bounds
 from limen.attack.report import Report
 from limen.attack.run import attack_in_process
 from limen.auth import Auth
+from limen.db.users import UserMixin
 
 
-async def attack(auth: Auth[Any], app: ASGIApp, *, writes: bool = False, requests: int = 50_000) -> Report:
+async def attack(auth: Auth[UserMixin], app: ASGIApp, *, writes: bool = False, requests: int = 50_000) -> Report:
     """Mount the known attacks on every route; three accounts are made in the test's database.
 
     Args:

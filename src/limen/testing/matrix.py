@@ -14,7 +14,9 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Scope
 
 from limen.auth import Auth
+from limen.db.users import UserMixin
 from limen.http.route_map import EVERY_METHOD, MappedRoute
+from limen.testing.people import as_user
 
 NOBODY = "nobody"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "WEBSOCKET"})
@@ -57,7 +59,7 @@ class Matrix:
 
 
 async def call_matrix(
-    auth: Auth[Any],
+    auth: Auth[UserMixin],
     app: ASGIApp,
     *,
     only: Callable[[MappedRoute], bool] = lambda _: True,
@@ -94,13 +96,11 @@ async def call_matrix(
 class _People:
     """Somebody of each role for calls that change nothing, and somebody new for each call that may."""
 
-    def __init__(self, auth: Auth[Any]) -> None:
+    def __init__(self, auth: Auth[UserMixin]) -> None:
         self._auth = auth
         self._known: dict[str, Mapping[str, str]] = {}
 
     async def headers(self, who: str, *, is_safe: bool) -> Mapping[str, str]:
-        from limen.testing import as_user
-
         if who == NOBODY:
             return {}
         if not is_safe:

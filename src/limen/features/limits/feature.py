@@ -113,6 +113,8 @@ class Limits(LimitService, Feature):
         return (try_table(kernel_tables),)
 
     async def stop(self) -> None:
+        self._announced.clear()  # started again, it may stand on another store
+        self._shut.clear()
         await self.store.aclose()
 
 
