@@ -1,7 +1,8 @@
 """Where secrets must not be: whatever limen hands out in a test is looked for in what that test left behind.
 
-The functions that make secrets are listened to, unchanged. What is searched: the database of the test, byte by byte,
-before it goes; the log as an operator keeps it; the events; the body of every refusal that a browser of the tests saw.
+The functions that make secrets are listened to, unchanged. What is searched: the database of the test as it is at the
+end, byte by byte; the log as an operator keeps it; the events; every refusal that a browser of the tests saw. What is
+made in other processes is not known here, and a row that was deleted meanwhile is gone.
 """
 
 import logging
@@ -51,7 +52,7 @@ class Disclosure:
         self.said.append((place, text))
 
     def check_database(self, url: str) -> None:
-        """No secret is in the database at this URL, in none of its tables and in no page that it left."""
+        """No secret is in the database at this URL."""
         if self.secrets:
             self._check("database", contents_of(url))
 
