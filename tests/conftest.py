@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.disclosure import Disclosure, makers_of_secrets, nothing_disclosed
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import MissingWheel
 from tests.servers.valkey import ValkeyServer
+
+__all__ = ["makers_of_secrets", "nothing_disclosed"]  # fixtures of every test
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +40,17 @@ def valkey_server() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, nothing_disclosed: Disclosure) -> Iterator[str]:
     """The URL of an empty database of this test's own; the test runs once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/limen.db"
+        url = f"sqlite+aiosqlite:///{tmp_path}/limen.db"
+        yield url
+        nothing_disclosed.check_database(url)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = server.create_database()
     yield url
-    server.drop_database(url)
+    try:
+        nothing_disclosed.check_database(url)
+    finally:
+        server.drop_database(url)

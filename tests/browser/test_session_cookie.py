@@ -1,6 +1,7 @@
 """The session cookie in a real browser: Chromium decides what it sends, not we."""
 
 import asyncio
+import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,6 +15,10 @@ from limen.testing import PASSWORD
 pytestmark = pytest.mark.anyio
 
 EMAIL = "alice@example.com"
+FETCH = """async ([path, options]) => {
+  const answer = await fetch(path, options);
+  return {status: answer.status, body: await answer.json()};
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,23 @@ async def test_two_tabs_that_reload_at_the_same_time_both_stay_signed_in(chromiu
     for _ in range(3):
         await asyncio.gather(first.reload(), second.reload())
     assert await asyncio.gather(known_as(first), known_as(second)) == [EMAIL, EMAIL]
+
+
+async def test_two_tabs_that_refresh_the_same_token_at_the_same_time_both_get_tokens(chromium, site):
+    """What a page that keeps tokens does in every tab when the access token ends."""
+    person = await chromium.new_context()
+    first, second = await person.new_page(), await person.new_page()
+    await asyncio.gather(first.goto(site), second.goto(site))
+    form = f"username={EMAIL}&password={PASSWORD}".replace(" ", "+")
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await first.evaluate(FETCH, ["/auth/login", {"method": "POST", "body": form, "headers": kind}])
+    token = {"refresh_token": answer["body"]["refresh_token"]}
+    ask = {"method": "POST", "body": json.dumps(token), "headers": {"Content-Type": "application/json"}}
+    answers = await asyncio.gather(*(page.evaluate(FETCH, ["/auth/refresh", ask]) for page in (first, second)))
+    for page, answer in zip((first, second), answers, strict=True):
+        assert answer["status"] == 200
+        shown = {"headers": {"Authorization": f"Bearer {answer['body']['access_token']}"}}
+        assert (await page.evaluate(FETCH, ["/users/me", shown]))["body"]["email"] == EMAIL
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

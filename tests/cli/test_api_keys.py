@@ -126,6 +126,28 @@ def test_a_leaked_key_is_revoked_and_reported(limen: Limen, app_name: str, way: 
     assert [(event.key_id, event.subject, event.was_live) for event in leaks] == [(made["id"], made["owner"], True)]
 
 
+def test_owner_and_audit_hear_of_a_leaked_key(
+    limen: Limen, app_name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = f"told_{uuid4().hex}"
+    heralds = "Roles(), Audit(), Mail(app_name='Example')]"
+    source = APP.replace("Roles()]", heralds).replace(
+        "heard = []", "from limen.features import Audit, Mail\nheard = []"
+    )
+    (home / f"{told}.py").write_text(source)
+    monkeypatch.setenv("LIMEN_APP", told)
+    (made,) = said(limen, "create", "alice@example.com", "--name", "ci")
+    said(limen, "leak", str(made["key"]))
+    (entry,) = json.loads(limen("audit", "tail", "--event", "api_key_leaked", "--json").stdout)
+    assert (entry["subject"], entry["details"]["key_id"]) == (made["owner"], made["id"])
+    assert json.loads(limen("audit", "verify", "--json").stdout)["intact"] is True
+    waiting = json.loads(limen("mail", "outbox", "--json").stdout)
+    assert [letter["template"] for letter in waiting] == ["key_created", "key_leaked"]
+    printed = limen("mail", "deliver")
+    assert str(made["id"]) in printed.output
+    assert str(made["key"]) not in printed.output
+
+
 def test_a_text_without_a_key_of_this_app_is_status_1(limen: Limen) -> None:
     done = limen("api-keys", "leak", stdin="nothing here, nor lmk_" + "x" * 54)
     assert (done.exit_code, done.stderr) == (1, "limen: there is no key of this app in it\n")

@@ -54,7 +54,7 @@ def test_what_is_declared_wider_or_narrower_is_known(name: str) -> None:
     ],
 )
 def test_a_slip_is_named_with_what_was_meant(name: str, nearest: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"did you mean '{nearest}'"):
+    with pytest.raises(ConfigurationError, match=rf"did you mean '{nearest}'\? Declare"):
         vocabulary().check(permission(name))
 
 

@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.disclosure import Disclosure
 from tests.features.mini_app import MiniApp, create_default_tables, open_app
 from tests.servers.postgres import PostgresServer
 
@@ -33,21 +33,37 @@ def postgres_template(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDatabase]:
-    """Makes databases for this test alone, `with_tables` of limen's own; once on SQLite and once on PostgreSQL."""
+def new_database(
+    request: pytest.FixtureRequest, tmp_path: Path, nothing_disclosed: Disclosure
+) -> Iterator[NewDatabase]:
+    """Makes databases for this test alone, `with_tables` of limen's own; once on SQLite and once on PostgreSQL.
+
+    When the test is over, they are searched for every secret that it issued.
+    """
+    made: list[str] = []
     if request.param == "sqlite":
-        yield partial(new_sqlite_file, tmp_path, request)
+
+        def new_file(*, with_tables: bool) -> str:
+            made.append(new_sqlite_file(tmp_path, request, with_tables=with_tables))
+            return made[-1]
+
+        yield new_file
+        for url in made:
+            nothing_disclosed.check_database(url)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    made: list[str] = []
 
     def new_postgres_database(*, with_tables: bool) -> str:
         made.append(server.create_database(request.getfixturevalue("postgres_template") if with_tables else None))
         return made[-1]
 
     yield new_postgres_database
-    for url in made:
-        server.drop_database(url)
+    try:
+        for url in made:
+            nothing_disclosed.check_database(url)
+    finally:
+        for url in made:
+            server.drop_database(url)
 
 
 def new_sqlite_file(folder: Path, request: pytest.FixtureRequest, *, with_tables: bool) -> str:

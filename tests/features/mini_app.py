@@ -1,5 +1,6 @@
 """A small app on limen, and browsers that visit it: what every behaviour test stands on."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine
+from tests.disclosure import DISCLOSURE
 
 from limen import Accounts, Auth, AuthSettings, Feature, Passwords, Role, Roles, Sessions, Tokens
 from limen.db.accounts import Account
@@ -45,7 +47,8 @@ class MiniApp:
     def visitor(self, **headers: str) -> "Browser":
         """A browser in which nobody is signed in."""
         transport = httpx2.ASGITransport(self.app, client=("203.0.113.7", 1234))
-        client = httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
+        hooks = {"response": [hear_answer]}
+        client = httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers, event_hooks=hooks)
         self._clients.append(client)
         return Browser(client, carrier=self.carrier)
 
@@ -213,3 +216,15 @@ async def open_app(
     async with app.router.lifespan_context(app):
         yield mini
         await mini.close()
+    DISCLOSURE.hear("events", repr(events))
+
+
+async def hear_answer(answer: httpx2.Response) -> None:
+    """A cookie is a secret. What a refusal says is not for secrets; a ticket for the next step is its due."""
+    for cookie in answer.headers.get_list("set-cookie"):
+        DISCLOSURE.issued("a cookie", cookie.partition(";")[0].partition("=")[2])
+    if answer.status_code >= 400:
+        ticket = re.compile(r'"ticket":"[^"]*"')
+        await answer.aread()
+        said = [value for name, value in answer.headers.multi_items() if name != "set-cookie"]
+        DISCLOSURE.hear("refusal", f"{said} {ticket.sub('', answer.text)}")

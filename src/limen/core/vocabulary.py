@@ -67,7 +67,7 @@ class Vocabulary:
         if not self.knows_permission(check_permission(name)):
             near = self._nearest(name)
             raise ConfigurationError(
-                f"The permission {name!a} is not declared{_did_you_mean(near)}. Declare it in a Role or in "
+                f"The permission {name!a} is not declared{_did_you_mean(near)} Declare it in a Role or in "
                 "Auth(permissions={…}) if it is meant."
             )
 
@@ -80,7 +80,7 @@ class Vocabulary:
         if self.is_declared and name not in self._roles:
             near = next(iter(get_close_matches(name, sorted(self._roles), n=1)), None)
             raise ConfigurationError(
-                f"The role {name!a} is not declared{_did_you_mean(near)}. Declare it in Auth(roles=[…])."
+                f"The role {name!a} is not declared{_did_you_mean(near)} Declare it in Auth(roles=[…])."
             )
 
     def knows_permission(self, name: str) -> bool:
@@ -112,4 +112,4 @@ def _is_slip(one: str, other: str) -> bool:
 
 
 def _did_you_mean(near: str | None) -> str:
-    return f"; did you mean {near!a}?" if near else ""
+    return f"; did you mean {near!a}?" if near else "."

@@ -118,6 +118,7 @@ async def test_limens_tables_stand_in_the_apps_metadata_beside_its_own(opened, m
     assert all(table.name.startswith("limen_") for table in tables if table is not model.__table__)
 
 
+@both_carriers
 async def test_the_endpoint_gets_the_apps_own_row(opened):
     def own_routes(app, auth):
         @app.get("/nick")
@@ -129,6 +130,7 @@ async def test_the_endpoint_gets_the_apps_own_row(opened):
     assert (await alice.get("/nick")).json() == "al"
 
 
+@both_carriers
 async def test_the_apps_own_session_writes_what_limen_then_reads(opened):
     mini = await opened(user=Person)
     alice = await mini.signed_in()

@@ -1,4 +1,4 @@
-"""Making an account."""
+"""Making an account. Nobody is signed in by it, so no carrier has a part in it."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,10 +1,13 @@
-"""Signing in with an e-mail address or username and a password."""
+"""Signing in with an e-mail address or username and a password.
+
+How a form is read does not depend on the carrier, and an access token has no like among cookies: these run once.
+"""
 
 import jwt as pyjwt
 import pytest
 from sqlalchemy import select, update
 from tests.features.answers import NOTHING_PRESENTED, named_fields, refused
-from tests.features.mini_app import SECRET
+from tests.features.mini_app import SECRET, both_carriers
 
 from limen import Accounts, Passwords
 from limen.events import LoggedIn, LoginFailed
@@ -45,6 +48,7 @@ async def test_the_access_token_is_what_rfc_9068_says(mini):
     assert claims["sid"]
 
 
+@both_carriers
 async def test_one_person_signs_in_under_every_spelling_of_a_name(mini):
     await mini.account("Alice.Smith@Bücher.example", username="ASmith")
     for typed in (
@@ -59,12 +63,14 @@ async def test_one_person_signs_in_under_every_spelling_of_a_name(mini):
         assert (await mini.visitor().login(typed)).status_code == 200, typed
 
 
+@both_carriers
 async def test_a_look_alike_of_a_name_is_somebody_else(mini):
     await mini.account("alice@example.com", username="alice")
     for typed in ("\u00e1lice@example.com", "\uff41lice@example.com", "alice@ex\u0430mple.com", "al\u0131ce"):
         refused(await mini.visitor().login(typed), 401, "invalid_credentials")
 
 
+@both_carriers
 async def test_every_failing_login_answers_the_same(mini):
     await mini.account()
     disabled = await mini.account("disabled@example.com")
@@ -101,6 +107,7 @@ async def test_every_failing_login_answers_the_same(mini):
     assert (await mini.visitor().login()).status_code == 200
 
 
+@both_carriers
 async def test_an_account_without_a_password_is_refused_like_any_other(mini):
     account = await mini.account()
     table = password_table(mini.auth.kernel.tables)
@@ -108,6 +115,7 @@ async def test_an_account_without_a_password_is_refused_like_any_other(mini):
     refused(await mini.visitor().login(), 401, "invalid_credentials")
 
 
+@both_carriers
 async def test_composed_and_decomposed_letters_are_one_password(mini):
     await mini.auth[Accounts].register(email="zoe@example.com", password="café crème brûlée")
     assert (
@@ -115,6 +123,7 @@ async def test_composed_and_decomposed_letters_are_one_password(mini):
     ).status_code == 200
 
 
+@both_carriers
 async def test_a_password_of_4_kb_signs_in(mini):
     longest = "0123456789abcdef" * 256
     assert (await mini.visitor().register(password=longest)).status_code == 201
@@ -122,6 +131,7 @@ async def test_a_password_of_4_kb_signs_in(mini):
     refused(await mini.visitor().login(password=longest + "x"), 401, "invalid_credentials")
 
 
+@both_carriers
 async def test_a_bcrypt_digest_is_replaced_when_its_owner_signs_in(mini):
     import bcrypt
 
@@ -197,6 +207,7 @@ async def test_a_delivery_that_nothing_brings_is_refused(mini):
 # --- what is heard of it
 
 
+@both_carriers
 async def test_a_login_is_heard_of_with_its_session_and_client(mini):
     account = await mini.account()
     await mini.visitor(**{"User-Agent": "a browser"}).login()
@@ -206,6 +217,7 @@ async def test_a_login_is_heard_of_with_its_session_and_client(mini):
     assert event.session_id
 
 
+@both_carriers
 async def test_a_failed_login_is_heard_of_with_its_reason_and_without_the_password(mini):
     account = await mini.account()
     await mini.visitor().login(password="not the password")
@@ -216,6 +228,7 @@ async def test_a_failed_login_is_heard_of_with_its_reason_and_without_the_passwo
     assert "not the password" not in repr(wrong)
 
 
+@both_carriers
 async def test_listeners_that_fail_change_nothing_and_the_others_still_hear(opened, caplog):
     def fails(event):
         raise RuntimeError("the listener is broken")

@@ -96,6 +96,7 @@ async def test_who_answers_the_step_is_signed_in_the_way_they_asked_for(mini):
         assert (await alice.refresh()).json()["scope"] == "items:read"
 
 
+@both_carriers
 async def test_a_ticket_is_good_once(mini):
     alice = mini.visitor()
     ticket = (await alice.login()).json()["ticket"]
@@ -103,6 +104,7 @@ async def test_a_ticket_is_good_once(mini):
     refused(await answer(alice, ticket), 400, "invalid_token")
 
 
+@both_carriers
 async def test_a_wrong_answer_uses_the_ticket_up_and_brings_the_next(mini):
     alice = mini.visitor()
     first = (await alice.login()).json()["ticket"]
@@ -112,6 +114,7 @@ async def test_a_wrong_answer_uses_the_ticket_up_and_brings_the_next(mini):
     assert (await answer(alice, second.json()["ticket"])).json()["status"] == "complete"
 
 
+@both_carriers
 async def test_a_ticket_is_good_for_ten_minutes(mini):
     alice = mini.visitor()
     early, late = (await alice.login()).json()["ticket"], (await alice.login()).json()["ticket"]
@@ -121,12 +124,14 @@ async def test_a_ticket_is_good_for_ten_minutes(mini):
     refused(await answer(alice, late), 400, "invalid_token")
 
 
+@both_carriers
 async def test_a_ticket_that_nobody_gave_out_is_refused(mini):
     alice = mini.visitor()
     for ticket in ("", "nonsense", "\x00", "ünïcode", "x" * 5000):
         refused(await answer(alice, ticket), 400, "invalid_token")
 
 
+@both_carriers
 async def test_who_is_disabled_meanwhile_is_not_signed_in(mini):
     alice = mini.visitor()
     ticket = (await alice.login()).json()["ticket"]
@@ -135,6 +140,7 @@ async def test_who_is_disabled_meanwhile_is_not_signed_in(mini):
     assert (await answer(alice, ticket)).status_code == 401
 
 
+@both_carriers
 async def test_two_steps_are_asked_in_order_and_a_ticket_fits_its_own_step_only(opened):
     mini = await opened(features=features_of(Riddle(), Riddle("oath", "user")))
     await mini.account()
@@ -151,6 +157,7 @@ async def test_two_steps_are_asked_in_order_and_a_ticket_fits_its_own_step_only(
     assert mini.heard(LoggedIn)[-1].amr == ("pwd", "kba", "user")
 
 
+@both_carriers
 async def test_a_step_holds_up_only_whom_it_asks(opened):
     asked = set()
     mini = await opened(features=features_of(Riddle(asked=asked.__contains__)))
@@ -161,6 +168,7 @@ async def test_a_step_holds_up_only_whom_it_asks(opened):
     assert bob.subject not in asked
 
 
+@both_carriers
 async def test_a_pending_step_is_no_oracle_for_passwords_that_are_wrong(mini):
     refused(await mini.visitor().login(password="wrong"), 401, "invalid_credentials")
 
@@ -172,6 +180,7 @@ async def test_the_token_endpoint_names_the_step_in_oauths_words(mini):
     assert (await answer(mini.visitor(), body["ticket"])).json()["status"] == "complete"
 
 
+@both_carriers
 async def test_a_malformed_scope_is_refused_before_the_step(mini):
     refused(await mini.visitor().login(scope="a  b"), 400, "invalid_scope")
 
@@ -181,6 +190,7 @@ async def test_a_delivery_that_nothing_brings_is_refused_before_the_step(mini):
     refused(await mini.visitor().post("/auth/login?deliver=pigeon", data=form), 400, "invalid_request")
 
 
+@both_carriers
 async def test_nothing_of_a_ticket_lies_in_the_database(mini):
     ticket = (await mini.visitor().login()).json()["ticket"]
     for table in mini.auth.tables():

@@ -1,6 +1,5 @@
 """An app with service accounts, and clients that prove who they are."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -8,14 +7,11 @@ from uuid import uuid4
 import jwt as pyjwt
 import pytest
 from joserfc import jwk
-from tests.features.api_keys.conftest import minted, nothing_plain, routes
+from tests.features.api_keys.conftest import routes
 from tests.features.mini_app import MiniApp, features_of
 
 from limen import ApiKeys, Roles, Services
-from limen.core.checked_token import CheckedToken
 from limen.db.accounts import Account
-
-__all__ = ["minted"]  # a fixture of theirs too
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ISSUER = "http://localhost:8000/auth"
@@ -24,13 +20,10 @@ ELSEWHERE = "https://billing.example"
 
 
 @pytest.fixture
-async def mini(opened: Any, caplog: pytest.LogCaptureFixture, minted: list[CheckedToken]) -> AsyncIterator[MiniApp]:
+async def mini(opened: Any) -> MiniApp:
     """The app of the API keys' stories, with one more audience."""
     features = features_of(ApiKeys(), Services(audiences=[ELSEWHERE]))
-    async with nothing_plain(caplog, minted) as watch:
-        mini = await opened(features=features, routes=routes)
-        watch(mini)
-        yield mini
+    return await opened(features=features, routes=routes)  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Sessions that a cookie carries."""
+"""What only a cookie has: its attributes, its origin, its idle end. `test_sessions.py` asks both carriers."""
 
 from http.cookies import SimpleCookie
 

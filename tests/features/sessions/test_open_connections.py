@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from starlette.responses import StreamingResponse
+from tests.features.mini_app import both_carriers
 
 from limen import Accounts, Auth, Principal, Roles
 
@@ -80,7 +81,8 @@ class Line:
 
 async def opened_line(mini, path: str, *, websocket: bool):
     alice = await mini.signed_in()
-    line = Line(mini.app, path, headers=dict(alice.credentials()), websocket=websocket)
+    jar = {"Cookie": f"limen={alice.client.cookies['limen']}"} if alice.carrier == "cookie" else {}
+    line = Line(mini.app, path, headers={**alice.credentials(), **jar}, websocket=websocket)
     first = await line.hear()
     assert first["type"] == ("websocket.accept" if websocket else "http.response.start"), first
     if not websocket:
@@ -97,6 +99,7 @@ ENDINGS = {
 }
 
 
+@both_carriers
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("path", ["/echo", "/silent"])
 async def test_a_websocket_is_closed_when_what_let_it_in_is_taken_back(opened, path, ending):
@@ -108,6 +111,7 @@ async def test_a_websocket_is_closed_when_what_let_it_in_is_taken_back(opened, p
     await asyncio.wait_for(line.task, PROMISE)
 
 
+@both_carriers
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_a_stream_ends_when_what_let_it_in_is_taken_back(opened, ending):
     mini = await opened(routes=open_routes)
@@ -118,6 +122,7 @@ async def test_a_stream_ends_when_what_let_it_in_is_taken_back(opened, ending):
     await asyncio.wait_for(line.task, PROMISE)
 
 
+@both_carriers
 async def test_another_sessions_end_leaves_a_websocket_open(opened):
     mini = await opened(routes=open_routes)
     alice, line = await opened_line(mini, "/echo", websocket=True)

@@ -1,4 +1,4 @@
-"""Refresh: rotation, the grace, theft (contract; design §4 E; RFC 9700 §4.14.2)."""
+"""Refresh: rotation, the grace, theft (contract; design §4 E; RFC 9700 §4.14.2). A cookie is never refreshed."""
 
 import asyncio
 from itertools import pairwise

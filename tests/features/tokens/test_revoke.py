@@ -1,4 +1,4 @@
-"""POST /auth/revoke (RFC 7009) and POST /auth/introspect (RFC 7662)."""
+"""POST /auth/revoke (RFC 7009) and POST /auth/introspect (RFC 7662): of tokens, which is why no cookie runs here."""
 
 import pytest
 from tests.features.answers import NOTHING_PRESENTED, oauth_refused, refused

@@ -1,4 +1,4 @@
-"""The root secret is replaced: what it vouched for holds while it is a fallback, and no longer."""
+"""The root secret is replaced: what it vouched for holds while it is a fallback, and no longer. Cookies need none."""
 
 from contextlib import AsyncExitStack
 
