@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def loaded(name: str, *, database_url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[ModuleType]:
     """The module, with settings of the test's; what it adds to limen's own metadata is taken out again.
 
-    A module that imports its neighbours finds them.
+    A module that imports its neighbours finds them, not what another test has imported by such a name.
     """
     monkeypatch.chdir(folder)  # no `.env` of whoever runs the tests
     for field in AuthSettings.model_fields:
@@ -30,6 +30,8 @@ def loaded(name: str, *, database_url: str, monkeypatch: pytest.MonkeyPatch, fol
     monkeypatch.setenv("LIMEN_DATABASE_URL", database_url)
     path = EXAMPLES / f"{name}.py"
     monkeypatch.syspath_prepend(str(path.parent))
+    for neighbour in path.parent.glob("*.py"):
+        monkeypatch.delitem(sys.modules, neighbour.stem, raising=False)
     modules, tables = set(sys.modules), set(Base.metadata.tables)
     unique = f"{path.stem}_{uuid4().hex}"  # SQLAlchemy remembers classes by module
     spec = importlib.util.spec_from_file_location(unique, path)
