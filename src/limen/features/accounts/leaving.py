@@ -1,13 +1,12 @@
 """What ends with an account, who can have it back, and what its owner may take along."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
-from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.db.identities import Identity
 from limen.db.sessions import Session
@@ -15,15 +14,14 @@ from limen.errors import InvalidToken, NotFound
 from limen.events import (
     AccountDeleted,
     AccountDeletionScheduled,
-    AccountDisowned,
     AccountExported,
     AccountRestored,
-    SessionsEnded,
 )
 from limen.feature import Feature
 from limen.features.accounts.store import DeletionStore
 from limen.features.mail.service import Letter, MailService
 from limen.kernel import Kernel
+from limen.ownership import shut_out
 
 MAX_REMOVALS = 100
 """Accounts that one look at the due deletions removes; the next look follows."""
@@ -72,7 +70,7 @@ class Leaving:
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, account.id):
                 await kernel.users.change_within(connection, account.id, {"is_active": False})
-            ended = await self.shut_out(connection, account.id, reason="account_closed")
+            ended = await shut_out(kernel, connection, account.id, reason="account_closed")
             await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
             await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
             secret = await kernel.one_time.issue_within(
@@ -115,30 +113,6 @@ class Leaving:
             if account is not None:
                 await self._remove(account, NOWHERE, only_if=self._is_due)
 
-    async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
-        """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
-
-        Password, keys, identities and sessions go, in a caller's transaction; it applies the revocations after its
-        commit.
-        """
-        await self.kernel.identities.forget_all_within(connection, user_id)
-        taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
-        ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
-        return (*taken, *ended)
-
-    async def report_disowned(
-        self, user_id: object, taken: Iterable[Revocation], *, reason: str, client: Client = NOWHERE
-    ) -> None:
-        """Let a committed `disown_within` take effect here, and tell who listens."""
-        kernel, entries = self.kernel, tuple(taken)
-        kernel.revocation_log.apply(entries)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
-        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
-        await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="owner_changed")
-        )
-
     async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
         """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
 
@@ -160,21 +134,6 @@ class Leaving:
         event = AccountExported(at=kernel.clock.now(), subject=account.subject, client=client)
         await kernel.events.publish(event)
         return found
-
-    async def shut_out(self, connection: AsyncConnection, user_id: object, *, reason: str) -> tuple[Revocation, ...]:
-        """End every session and refuse every credential of a user, inside a caller's transaction; what it then applies.
-
-        Raises:
-            NotFound: there is no such user.
-        """
-        kernel = self.kernel
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        entry = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [entry])
-        sessions = await kernel.sessions.end_all_within(connection, user_id, reason=reason)
-        return (*sessions, entry)
 
     def wake_mail(self) -> None:
         """After a commit that posted a letter: it can leave."""

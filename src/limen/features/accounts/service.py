@@ -29,6 +29,7 @@ from limen.events import (
 )
 from limen.features.accounts.leaving import Leaving
 from limen.features.passwords.service import PasswordService
+from limen.ownership import shut_out
 
 
 class Greeter(Protocol):
@@ -312,7 +313,7 @@ class AccountService(Leaving):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
             await kernel.events.record(connection, changed)
-            ended = () if active else await self.shut_out(connection, user_id, reason="user_disabled")
+            ended = () if active else await shut_out(kernel, connection, user_id, reason="user_disabled")
             await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
         await kernel.events.publish(changed)

@@ -31,6 +31,7 @@ from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.features.password_reset.service import PasswordResetService
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 _log = logging.getLogger("limen.email_verification")
 
@@ -198,14 +199,13 @@ class EmailVerificationService:
         async with self._refusing_what_is_taken(), kernel.database.transaction() as connection:
             change = await self._bring_back(connection, token)
             subject = str(change.user_id)
-            await kernel.one_time.void_within(connection, subject, OF_THE_ADDRESS)
             await self.accounts.restore_within(connection, change.user_id)
-            taken = await self.accounts.disown_within(connection, change.user_id)
+            taken = await disown(kernel, connection, change.user_id, reason="email_change_undone", client=client)
             await self.resets.post_within(connection, subject, canonical=change.email_canonical, to=change.email)
             undone = EmailChangeUndone(at=kernel.clock.now(), subject=subject, client=client)
             await kernel.events.record(connection, undone)
         self.mail.wake()
-        await self.accounts.report_disowned(change.user_id, taken, reason="email_change_undone", client=client)
+        await report(kernel, taken)
         await kernel.events.publish(undone)
         return await self.accounts.get(change.user_id)
 

@@ -11,7 +11,6 @@ from limen.core.identity import NO_ADDRESS, canonical_email
 from limen.core.login import Completed, Pending, Proof
 from limen.core.opaque import digest, matches
 from limen.core.purposes import MAGIC_LINK
-from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.one_time import Consumed, nobody
 from limen.errors import AnotherBrowser, EmailTaken, InvalidToken
@@ -19,6 +18,7 @@ from limen.events import EmailVerified, LoginFailed, MagicLinkRequested
 from limen.features.accounts.service import AccountService
 from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 AMR = ("otp",)
 """RFC 8176 §2: a one-time password; it has no word for a mailbox."""
@@ -145,17 +145,17 @@ class MagicLinkService:
         If it was not before, password, keys and sessions may be those of somebody who registered with a stranger's
         address and waited for its owner: they are taken back.
         """
-        kernel, taken = self.kernel, list[Revocation]()
-        is_new_owner = not account.columns["is_verified"]
+        kernel, taken = self.kernel, None
+        event = EmailVerified(at=kernel.clock.now(), subject=account.subject, client=client)
         async with kernel.database.transaction() as connection:
             used = await kernel.one_time.consume_found_within(connection, MAGIC_LINK, handle)
             if used is None or not await self._is_still(connection, account, used):
                 raise InvalidToken("the link was used meanwhile, or the account has another address")
-            if is_new_owner:
-                taken.extend(await self.accounts.disown_within(connection, account.id))
-        if is_new_owner:
-            await self.accounts.report_disowned(account.id, taken, reason="email_verified", client=client)
-            event = EmailVerified(at=kernel.clock.now(), subject=account.subject, client=client)
+            if not account.columns["is_verified"]:
+                taken = await disown(kernel, connection, account.id, reason="email_verified", client=client)
+                await kernel.events.record(connection, event)
+        if taken is not None:
+            await report(kernel, taken)
             await kernel.events.publish(event)
 
     async def _is_still(self, connection: AsyncConnection, account: Account, used: Consumed) -> bool:

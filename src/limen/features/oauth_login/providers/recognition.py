@@ -10,7 +10,6 @@ from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity as Name
 from limen.core.identity import canonical_email
 from limen.core.opaque import parse_uuid
-from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
 from limen.db.identities import Identity
@@ -25,11 +24,12 @@ from limen.errors import (
     NotFound,
     SignUpClosed,
 )
-from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, Registered, SessionsEnded
+from limen.events import IdentityLinked, IdentityUnlinked, Registered
 from limen.feature import Feature
 from limen.features.oauth_login.providers.provider import Person
 from limen.features.oauth_login.store import OAuthLoginStore
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 TRIES = 3  # of two sign-ups by one identity or address at once, the later looks again
 
@@ -205,32 +205,11 @@ class Recognition:
         async with kernel.database.transaction() as connection:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
-            entries = await self._disown(connection, account.id)
+            taken = await disown(kernel, connection, account.id, reason="address_proved", client=client)
             identity_id = await self._link(connection, account.id, provider, person)
-        kernel.revocation_log.apply(entries)
-        now, subject = kernel.clock.now(), account.subject
-        reason = "address_proved"
-        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
-        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
-        await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason=reason)
-        )
+        await report(kernel, taken)
         await self._tell_linked(account.id, provider, client)
         return Arrival(user_id=account.id, identity_id=identity_id)
-
-    async def _disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
-        kernel = self._kernel
-        entries: list[Revocation] = []
-        for feature in self._features():
-            entries += await feature.disown(connection, user_id)
-        await self._store.void_secrets(connection, user_id)
-        entries += await kernel.sessions.end_all_within(connection, user_id, reason="address_proved")
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        lockout = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [lockout])
-        return (*entries, lockout)
 
     async def _has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         for feature in self._features():
