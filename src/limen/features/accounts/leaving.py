@@ -1,5 +1,6 @@
 """What ends with an account, who can have it back, and what its owner may take along."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
 from limen.db.accounts import Account
 from limen.db.identities import Identity
 from limen.db.sessions import Session
-from limen.errors import InvalidToken, NotFound
+from limen.errors import InvalidCredential, InvalidToken, NotFound, Unavailable
 from limen.events import (
     AccountDeleted,
     AccountDeletionScheduled,
@@ -23,8 +24,13 @@ from limen.features.mail.service import Letter, MailService
 from limen.kernel import Kernel
 from limen.ownership import shut_out
 
+_log = logging.getLogger("limen.accounts")
+
 MAX_REMOVALS = 100
 """Accounts that one look at the due deletions removes; the next look follows."""
+
+REMOVE_AGAIN_AFTER = timedelta(hours=6)
+"""When an account is tried again that could not be removed: the app's own rows may hold it."""
 
 Check = Callable[[AsyncConnection, object], Awaitable[bool]]
 
@@ -61,6 +67,7 @@ class Leaving:
         """Shut an account now and delete it after the grace; a link in a mail to its owner restores it until then.
 
         Raises:
+            InvalidCredential: somebody shut it meanwhile: its owner, or an operator for good.
             LastAdmin: nobody active would hold `*` any more.
         """
         kernel = self.kernel
@@ -69,7 +76,8 @@ class Leaving:
         event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, account.id):
-                await kernel.users.change_within(connection, account.id, {"is_active": False})
+                if not await kernel.users.shut(connection, account.id):
+                    raise InvalidCredential("the account was shut meanwhile", user=account.id)
             ended = await shut_out(kernel, connection, account.id, reason="account_closed")
             await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
             await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
@@ -102,16 +110,22 @@ class Leaving:
 
     async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
         """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
+        await self.kernel.users.hold(connection, user_id)  # before the deletion, as whoever bans it does
         if not await self.deletions.cancel_own(connection, user_id):
             return False
         return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
 
-    async def remove_due(self) -> None:
-        """Delete the accounts whose grace is over; called now and then by every worker."""
-        for user_id in await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
-            account = await self.kernel.users.find(user_id)
-            if account is not None:
-                await self._remove(account, NOWHERE, only_if=self._is_due)
+    async def remove_due(self) -> int:
+        """Delete the accounts whose grace is over, and say how many; called now and then by every worker.
+
+        One that cannot be deleted (a table of the app's own refers to it, or nobody else administers) is logged and put
+        off, so that the others do not wait for it.
+
+        Raises:
+            Unavailable: the database is down.
+        """
+        due = await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS)
+        return sum([await self._remove_due(user_id) for user_id in due])
 
     async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
         """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
@@ -145,9 +159,9 @@ class Leaving:
         kernel, email = self.kernel, None if account.held.is_service else account.email
         deleted = AccountDeleted(at=kernel.clock.now(), subject=account.subject, client=client, email=email)
         async with kernel.database.transaction() as connection:
-            if only_if is not None and not await only_if(connection, account.id):
-                return False
             async with kernel.administrators.keep_one(connection, account.id):
+                if only_if is not None and not await only_if(connection, account.id):
+                    return False
                 entry = await kernel.users.remove(connection, account.id)
             if entry is None:
                 return False
@@ -157,6 +171,19 @@ class Leaving:
         kernel.revocation_log.apply([entry])
         await kernel.events.publish(deleted)
         return True
+
+    async def _remove_due(self, user_id: object) -> bool:
+        account = await self.kernel.users.find(user_id)
+        if account is None:
+            return False
+        try:
+            return await self._remove(account, NOWHERE, only_if=self._is_due)
+        except Unavailable:
+            raise
+        except Exception as error:
+            _log.error("account %s is due and cannot be deleted; it is tried again later: %s", user_id, error)
+            await self.deletions.put_off(user_id, until=self.kernel.clock.now() + REMOVE_AGAIN_AFTER)
+            return False
 
     async def _is_due(self, connection: AsyncConnection, user_id: object) -> bool:
         return await self.deletions.claim_due(connection, user_id, now=self.kernel.clock.now())

@@ -286,6 +286,7 @@ class AccountService(Leaving):
 
         Raises:
             IncorrectLogin: the password is wrong.
+            InvalidCredential: the account was shut or deleted meanwhile.
             LastAdmin: nobody active would hold `*` any more.
         """
         account = await self.get_own(principal)
@@ -294,8 +295,8 @@ class AccountService(Leaving):
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
         if self.grace:
             await self.schedule_removal(account, client=client)
-        else:
-            await self.remove(account.id, client=client)
+        elif not await self._remove(account, client):
+            raise InvalidCredential("the account is gone meanwhile", user=account.id)
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
