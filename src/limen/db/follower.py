@@ -39,7 +39,7 @@ class Follower:
         clock: Clock,
         poll_seconds: float,
         last_seen: LastSeen,
-        purges: Sequence[Callable[[], Awaitable[None]]],
+        purges: Sequence[Callable[[], Awaitable[object]]],
     ) -> None:
         self._revocation_log = log
         self._revocations = revocations
@@ -59,7 +59,7 @@ class Follower:
         """Look at the log now, not only at the next poll."""
         self._wake.set()
 
-    def purge_by(self, purge: Callable[[], Awaitable[None]]) -> None:
+    def purge_by(self, purge: Callable[[], Awaitable[object]]) -> None:
         """Call this now and then too."""
         self._purges.append(purge)
 
@@ -144,7 +144,7 @@ class _Hearing:
         self._is_silent = self._is_deaf = False
 
 
-async def _try(job: Callable[[], Awaitable[None]], failed: str) -> None:
+async def _try(job: Callable[[], Awaitable[object]], failed: str) -> None:
     """Run a job that is tried again soon anyway."""
     try:
         await job()

@@ -152,6 +152,7 @@ async def test_a_thief_who_closes_the_account_does_not_keep_its_owner_out(opened
     undo = (await box.latest(to="alice@example.com", template="email_changed")).token
     answer = await mini.visitor().client.post("/auth/email/change/undo", json={"token": undo})
     assert answer.status_code == 204
+    assert [event.subject for event in mini.heard(AccountRestored)] == [thief.account.subject]
     reset = (await box.latest(to="alice@example.com", template="reset_password")).token
     body = {"token": reset, "new_password": "mine again, for good"}
     assert (await mini.visitor().client.post("/auth/password/reset", json=body)).status_code == 204

@@ -102,18 +102,27 @@ class Leaving:
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
             user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
-            if user_id is None or not await self.restore_within(connection, user_id):
+            event = None if user_id is None else await self.restore_within(connection, user_id, client=client)
+            if event is None:
                 raise InvalidToken("no account is restored by this token")
-            event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
-            await kernel.events.record(connection, event)
         await kernel.events.publish(event)
 
-    async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
-        """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
-        await self.kernel.users.hold(connection, user_id)  # before the deletion, as whoever bans it does
+    async def restore_within(
+        self, connection: AsyncConnection, user_id: object, *, client: Client = NOWHERE
+    ) -> AccountRestored | None:
+        """Cancel a deletion that the account itself asked for, inside a caller's transaction.
+
+        Returns:
+            what to publish after the commit; None if none waits.
+        """
+        kernel = self.kernel
+        await kernel.users.hold(connection, user_id)  # before the deletion, as whoever bans it does
         if not await self.deletions.cancel_own(connection, user_id):
-            return False
-        return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
+            return None
+        await kernel.users.change_within(connection, user_id, {"is_active": True})
+        event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+        await kernel.events.record(connection, event)
+        return event
 
     async def remove_due(self) -> int:
         """Delete the accounts whose grace is over, and say how many; called now and then by every worker.

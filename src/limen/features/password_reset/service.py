@@ -11,7 +11,7 @@ from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.one_time import Consumed, nobody
 from limen.errors import InvalidToken
-from limen.events import EmailVerified, PasswordChanged, PasswordReset, PasswordResetRequested
+from limen.events import EmailVerified, Event, PasswordChanged, PasswordReset, PasswordResetRequested
 from limen.features.accounts.service import AccountService
 from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.features.passwords.service import PasswordService
@@ -91,7 +91,9 @@ class PasswordResetService:
         locked_out: tuple[Revocation, ...] = ()
         now = kernel.clock.now()
         changed = PasswordChanged(at=now, subject=account.subject, client=client)
-        was_reset = PasswordReset(at=now, subject=account.subject, client=client)
+        done: tuple[Event, ...] = (PasswordReset(at=now, subject=account.subject, client=client),)
+        if not account.columns["is_verified"]:
+            done = (EmailVerified(at=now, subject=account.subject, client=client), *done)
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESET_PASSWORD, token)
             if waiting is None or not await self._prove(connection, account, waiting):
@@ -102,13 +104,13 @@ class PasswordResetService:
                 await kernel.identities.forget_all_within(connection, account.id)
                 locked_out = (await lock_out(kernel, connection, account.id),)
             ended = await self.passwords.set_within(connection, changed, account.id, digest)
-            await kernel.events.record(connection, was_reset)
+            for event in done:
+                await kernel.events.record(connection, event)
         await self.passwords.report(changed, (*ended, *locked_out))
         if taken is not None:
             await report(kernel, taken)
-        if not account.columns["is_verified"]:
-            await kernel.events.publish(EmailVerified(at=now, subject=account.subject, client=client))
-        await kernel.events.publish(was_reset)
+        for event in done:
+            await kernel.events.publish(event)
 
     async def _account_of(self, waiting: Consumed | None) -> Account:
         """The account whose reset waits.

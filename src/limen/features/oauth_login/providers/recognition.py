@@ -110,10 +110,10 @@ class Recognition:
         if known is None:
             try:
                 async with kernel.database.transaction() as connection:
-                    identity_id = await self._link(connection, session.user_id, provider, person)
+                    identity_id, linked = await self._link(connection, session.user_id, provider, person, client)
             except UniqueViolation:
                 raise IdentityTaken("linked meanwhile", provider=provider) from None
-            await self._tell_linked(session.user_id, provider, client)
+            await kernel.events.publish(linked)
             return Arrival(user_id=session.user_id, identity_id=identity_id)
         if known.user_id != session.user_id:
             raise IdentityTaken("the identity is another account's", provider=provider)
@@ -136,8 +136,8 @@ class Recognition:
                 raise NotFound("not an identity of this user's", identity=identity_id)
             if not await self._has_way_in(connection, user_id):
                 raise LastCredential("nothing else lets this user in", subject=subject)
-        now = kernel.clock.now()
-        event = IdentityUnlinked(at=now, subject=subject, client=client, provider=gone.provider)
+            event = IdentityUnlinked(at=kernel.clock.now(), subject=subject, client=client, provider=gone.provider)
+            await kernel.events.record(connection, event)
         await kernel.events.publish(event)
 
     async def _welcome(self, known: Identity, person: Person) -> Arrival:
@@ -177,9 +177,11 @@ class Recognition:
                 values={**own, "is_verified": person.email_verified},
             )
             await kernel.rights.grant(connection, user_id, roles=roles)
-            identity_id = await self._link(connection, user_id, provider, person)
-        await kernel.events.publish(Registered(at=kernel.clock.now(), subject=str(user_id), client=client))
-        await self._tell_linked(user_id, provider, client)
+            registered = Registered(at=kernel.clock.now(), subject=str(user_id), client=client, roles=roles)
+            await kernel.events.record(connection, registered)
+            identity_id, linked = await self._link(connection, user_id, provider, person, client)
+        await kernel.events.publish(registered)
+        await kernel.events.publish(linked)
         return Arrival(user_id=user_id, identity_id=identity_id)
 
     async def _join(
@@ -189,8 +191,8 @@ class Recognition:
         async with self._kernel.database.transaction() as connection:
             if not await self._store.lock_verified(connection, account.id, canonical=canonical):
                 return None
-            identity_id = await self._link(connection, account.id, provider, person)
-        await self._tell_linked(account.id, provider, client)
+            identity_id, linked = await self._link(connection, account.id, provider, person, client)
+        await self._kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
     async def _claim(
@@ -206,9 +208,9 @@ class Recognition:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
             taken = await disown(kernel, connection, account.id, reason="address_proved", client=client)
-            identity_id = await self._link(connection, account.id, provider, person)
+            identity_id, linked = await self._link(connection, account.id, provider, person, client)
         await report(kernel, taken)
-        await self._tell_linked(account.id, provider, client)
+        await kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
     async def _has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
@@ -220,8 +222,12 @@ class Recognition:
     def _features(self) -> Sequence[Feature]:
         return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
 
-    async def _link(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
-        return await self._kernel.identities.link(
+    async def _link(
+        self, connection: AsyncConnection, user_id: object, provider: str, person: Person, client: Client
+    ) -> tuple[UUID, IdentityLinked]:
+        """The identity's id, and what to publish after the commit."""
+        kernel = self._kernel
+        identity_id = await kernel.identities.link(
             connection,
             user_id,
             provider=provider,
@@ -229,11 +235,9 @@ class Recognition:
             subject=person.subject,
             email=_address(person),
         )
-
-    async def _tell_linked(self, user_id: object, provider: str, client: Client) -> None:
-        now = self._kernel.clock.now()
-        event = IdentityLinked(at=now, subject=str(user_id), client=client, provider=provider)
-        await self._kernel.events.publish(event)
+        linked = IdentityLinked(at=kernel.clock.now(), subject=str(user_id), client=client, provider=provider)
+        await kernel.events.record(connection, linked)
+        return identity_id, linked
 
 
 def _address(person: Person) -> str | None:
