@@ -134,12 +134,13 @@ class EmailVerificationService:
             TooManyRequests: a limit is used up.
         """
         kernel, canonical = self.kernel, canonical_email(email)
-        await kernel.limits.take("verify", client=client, account=canonical)
-        account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
-        subject = account.subject if account else nobody(canonical or "")
-        handle = await kernel.one_time.find_by_code(VERIFY_EMAIL, code, subject=subject)
-        if account is None or handle is None:
-            raise InvalidToken("no such code waits for this address")
+        async with await kernel.limits.take("verify_code", client=client, account=canonical) as attempt:
+            account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
+            subject = account.subject if account else nobody(canonical or "")
+            handle = await kernel.one_time.find_by_code(VERIFY_EMAIL, code, subject=subject)
+            if account is None or handle is None:
+                raise InvalidToken("no such code waits for this address")
+            await attempt.give_back()
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_found_within(connection, VERIFY_EMAIL, handle)
             proved = await self._prove(connection, waiting, client)

@@ -119,13 +119,14 @@ class MagicLinkService:
             TooManyRequests, InvalidScope, InvalidRequest: as in `sign_in`.
         """
         kernel, wish, canonical = self.kernel, wish or Wish(), canonical_email(email)
-        await kernel.limits.take("magic_link", client=client, account=canonical)
-        account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
-        subject = account.subject if account else nobody(canonical or "")
-        handle = await kernel.one_time.find_by_code(MAGIC_LINK, code, subject=subject)
-        if handle is None:
-            await self._report_refusal(email, account, client)
-            raise InvalidToken("no such code waits for this address")
+        async with await kernel.limits.take("magic_link_code", client=client, account=canonical) as attempt:
+            account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
+            subject = account.subject if account else nobody(canonical or "")
+            handle = await kernel.one_time.find_by_code(MAGIC_LINK, code, subject=subject)
+            if handle is None:
+                await self._report_refusal(email, account, client)
+                raise InvalidToken("no such code waits for this address")
+            await attempt.give_back()
         waiting = Consumed(subject=subject, payload=await kernel.one_time.standing(MAGIC_LINK, subject=subject))
         _check_browser(waiting.payload, wish)
         return await self._go(waiting, handle, wish, client)
