@@ -10,9 +10,10 @@ from tests.features.mailing import open_mailing
 from tests.features.mini_app import both_carriers
 
 from limen import Accounts, ApiKeys, Roles
+from limen.core.admission import placeholder_of
 from limen.errors import InvalidCredential
 from limen.events import AccountDeleted, AccountDeletionScheduled, AccountExported, AccountRestored
-from limen.features import Audit
+from limen.features import Audit, MagicLinks
 from limen.testing import PASSWORD
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +134,21 @@ async def test_a_ban_at_the_moment_of_restoring_stays(opened):
         token = (await box.latest(to=f"alice{number}@example.com")).token
         await asyncio.gather(mini.auth[Accounts].set_active(alice.account.id, False), restore(mini, token))
         assert (await mini.auth[Accounts].get(alice.account.id)).held.is_active is False, number
+
+
+async def test_who_has_no_address_gets_no_mail_and_is_closed_all_the_same(opened):
+    mini, box = await open_mailing(opened, MagicLinks(), accounts=GRACE)
+    nobody = await mini.account()
+    kernel, placeholder = mini.auth.kernel, placeholder_of("https://idp.example", "a1")
+    names = {"email": placeholder, "email_canonical": placeholder}
+    async with kernel.database.transaction() as connection:
+        assert await mini.auth[MagicLinks].has_way_in(connection, nobody.id)
+        await kernel.users.change_within(connection, nobody.id, names)
+        assert not await mini.auth[MagicLinks].has_way_in(connection, nobody.id)
+    await mini.auth[Accounts].schedule_removal(await mini.auth[Accounts].get(nobody.id))
+    assert await box.letters() == []
+    mini.clock.advance(days=31)
+    assert await mini.auth[Accounts].remove_due() == 1
 
 
 async def test_the_last_administrator_does_not_close_the_account(opened):

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from limen.core.admission import PLACEHOLDER_DOMAIN
+from limen.core.admission import is_placeholder
 from limen.feature import Feature
 from limen.features.accounts.service import AccountService
 from limen.features.magic_links.routes import routes
@@ -56,10 +56,10 @@ class MagicLinks(MagicLinkService, Feature):
         self._has_own_page, self._next = settings.page is None, settings.next
         self.page = settings.page or f"{kernel.auth_prefix}/magic-link/verify"
 
-    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:  # noqa: ARG002 - the seam's shape
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         """Whoever has an address that mail reaches can ask for a link."""
-        account = await self.kernel.users.find(user_id)
-        return account is not None and not account.email.endswith(f"@{PLACEHOLDER_DOMAIN}")
+        email = await self.kernel.users.email_within(connection, user_id)
+        return email is not None and not is_placeholder(email)
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, own_page=self._has_own_page, next_path=self._next)

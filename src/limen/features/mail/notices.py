@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limen.core.admission import PLACEHOLDER_DOMAIN
+from limen.core.admission import is_placeholder
 from limen.core.client import Client
 from limen.core.conditions import Meter, Rate
 from limen.core.device import device_name
@@ -77,7 +77,7 @@ class Notices:
         if isinstance(event, AccountDeleted):
             return event.email
         account = await self._mail.kernel.users.find_by_subject(event.subject or "")
-        if account is None or account.held.is_service or account.email.endswith(f"@{PLACEHOLDER_DOMAIN}"):
+        if account is None or account.held.is_service or is_placeholder(account.email):
             return None
         return account.email
 

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import is_placeholder
 from limen.core.opaque import new_id
 from limen.core.sealing import Sealer
 from limen.features.mail.delivery import Delivery, bond
@@ -125,5 +126,6 @@ class MailService:
 
     def _addressed(self, letter: Letter) -> Addressed:
         """Whatever a letter lacks shows now, to whoever posts it, not hours later to nobody."""
-        address(letter.to)
-        return Addressed(to=letter.to, words=self.wording.say(letter.template, letter.values))
+        to = NOBODY if is_placeholder(letter.to) else letter.to
+        address(to)
+        return Addressed(to=to, words=self.wording.say(letter.template, letter.values))
