@@ -302,9 +302,10 @@ class ClientTokenIssued(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityLinked(Event):
-    """Somebody's account elsewhere is the user `subject`'s from now on."""
+    """Somebody's account elsewhere is the user `subject`'s from now on; `by_sign_up` if the user was made by it."""
 
     provider: str
+    by_sign_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

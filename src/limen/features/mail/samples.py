@@ -20,6 +20,8 @@ def samples(base_url: str) -> Mapping[str, Mapping[str, object]]:
             "deletion_scheduled": {"link": link, "due_at": _MOMENT},
             "email_change_notice": {"undo_link": link, "new_email": "ada@example.org"},
             "email_changed": {"undo_link": link, "new_email": "ada@example.org", "valid_for": timedelta(hours=72)},
+            "identity_linked": {"provider": "github", "at": _MOMENT},
+            "identity_unlinked": {"provider": "github", "at": _MOMENT},
             "key_created": _KEY,
             "key_leaked": _KEY,
             "magic_link": {"link": link, "code": _CODE, "valid_for": timedelta(minutes=15)},

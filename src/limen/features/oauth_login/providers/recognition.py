@@ -179,7 +179,7 @@ class Recognition:
             await kernel.rights.grant(connection, user_id, roles=roles)
             registered = Registered(at=kernel.clock.now(), subject=str(user_id), client=client, roles=roles)
             await kernel.events.record(connection, registered)
-            identity_id, linked = await self._link(connection, user_id, provider, person, client)
+            identity_id, linked = await self._link(connection, user_id, provider, person, client, by_sign_up=True)
         await kernel.events.publish(registered)
         await kernel.events.publish(linked)
         return Arrival(user_id=user_id, identity_id=identity_id)
@@ -223,7 +223,14 @@ class Recognition:
         return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
 
     async def _link(
-        self, connection: AsyncConnection, user_id: object, provider: str, person: Person, client: Client
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        provider: str,
+        person: Person,
+        client: Client,
+        *,
+        by_sign_up: bool = False,
     ) -> tuple[UUID, IdentityLinked]:
         """The identity's id, and what to publish after the commit."""
         kernel = self._kernel
@@ -235,7 +242,9 @@ class Recognition:
             subject=person.subject,
             email=_address(person),
         )
-        linked = IdentityLinked(at=kernel.clock.now(), subject=str(user_id), client=client, provider=provider)
+        linked = IdentityLinked(
+            at=kernel.clock.now(), subject=str(user_id), client=client, provider=provider, by_sign_up=by_sign_up
+        )
         await kernel.events.record(connection, linked)
         return identity_id, linked
 
