@@ -24,7 +24,7 @@ class MagicLinkSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIMEN_MAGIC_LINKS_", env_file=".env", extra="ignore", frozen=True)
 
-    minutes: float = Field(default=15, gt=0, le=1440, description="how long a link or code is good")
+    minutes: float = Field(default=10, gt=0, le=1440, description="how long a link or code is good")
     sign_up: bool = Field(default=False, description="whether an address without an account gets a link and an account")
     page: PagePath | None = Field(
         default=None, description="path of your own page for the link, such as `/welcome`; without it, limen's"

@@ -24,7 +24,7 @@ def samples(base_url: str) -> Mapping[str, Mapping[str, object]]:
             "identity_unlinked": {"provider": "github", "at": _MOMENT},
             "key_created": _KEY,
             "key_leaked": _KEY,
-            "magic_link": {"link": link, "code": _CODE, "valid_for": timedelta(minutes=15)},
+            "magic_link": {"link": link, "code": _CODE, "valid_for": timedelta(minutes=10)},
             "new_device": {"device": "Firefox on Linux", "address": "203.0.113.7", "at": _MOMENT},
             "password_changed": {"at": _MOMENT},
             "reset_password": {"link": link, "valid_for": timedelta(hours=1)},
