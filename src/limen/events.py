@@ -134,6 +134,13 @@ class SessionsEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EverybodySignedOut(Event):
+    """So many sessions were ended, whoever's they were; of very many, several of these tell."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChanged(Event):
     """A password was replaced by its owner or an operator."""
 

@@ -27,7 +27,7 @@ from limen.ownership import shut_out
 _log = logging.getLogger("limen.accounts")
 
 MAX_REMOVALS = 100
-"""Accounts that one look at the due deletions removes; the next look follows."""
+"""Accounts that one look at the due deletions finds; the next look follows."""
 
 REMOVE_AGAIN_AFTER = timedelta(hours=6)
 """When an account is tried again that could not be removed: the app's own rows may hold it."""
@@ -133,8 +133,10 @@ class Leaving:
         Raises:
             Unavailable: the database is down.
         """
-        due = await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS)
-        return sum([await self._remove_due(user_id) for user_id in due])
+        removed = 0
+        while due := await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
+            removed += sum([await self._remove_due(user_id) for user_id in due])
+        return removed
 
     async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
         """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).

@@ -110,7 +110,7 @@ class Limits(LimitService, Feature):
         self.meter = Meter(kernel.clock)
         self.table = try_table(kernel.tables)  # in the metadata wherever tries are kept
         self.store = _store(given.limits_store, kernel, self.table)
-        kernel.follower.purge_by(self.store.purge)
+        kernel.follower.purge_by("limits", self.store.purge)
         kernel.limits.keep_by(self)
 
     def tables(self, kernel_tables: Tables) -> Sequence[Table]:

@@ -107,9 +107,9 @@ class MailService:
         addressed, letter_id = self._addressed(letter), new_id(now.timestamp())
         return compose(addressed, sender=self.sender, template=letter.template, letter_id=letter_id, posted_at=now)
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Forget letters that were given up over 30 days ago."""
-        await self.store.purge(self.kernel.clock.now() - KEEP_GIVEN_UP)
+        return await self.store.purge(self.kernel.clock.now() - KEEP_GIVEN_UP)
 
     def _posted(self, letter: Letter) -> Posted:
         now = self.kernel.clock.now()
