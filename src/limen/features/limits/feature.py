@@ -80,7 +80,8 @@ class Limits(LimitService, Feature):
 
     Args:
         challenge: a captcha, such as `SiteVerify("turnstile", …)`; none by default.
-        challenged: the actions that ask it; their bodies have a field `challenge`.
+        challenged: the actions that ask it, of `login`, `register`, `forgot`, `verify`, `magic_link` and those of your
+            own services; the bodies have a field `challenge`.
         settings: instead of the environment and `.env`.
     """
 
