@@ -70,6 +70,11 @@ def placeholder_of(issuer: str, subject: str) -> str:
     return f"{sha256(f'{issuer} {subject}'.encode()).hexdigest()[:32]}@{PLACEHOLDER_DOMAIN}"
 
 
+def is_placeholder(email: str) -> bool:
+    """Whether this is such an address, which nobody reads."""
+    return email.endswith(f"@{PLACEHOLDER_DOMAIN}")
+
+
 def rights_of(principal: Principal, carried: Carried, *, rights: Rights) -> Carried:
     """What a principal carries whose row carries this."""
     if rights == "account":

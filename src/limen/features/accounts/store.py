@@ -17,6 +17,7 @@ class DeletionStore:
 
     async def schedule(self, connection: AsyncConnection, user_id: object, *, now: datetime, due_at: datetime) -> None:
         """Note that an account is to be deleted, inside the transaction that shuts it."""
+        await self.cancel(connection, user_id)  # of an account that was let in again past limen
         row = {"user_id": user_id, "asked_at": now, "due_at": due_at, "is_restorable": True}
         await connection.execute(insert(self._table).values(row))
 
@@ -40,6 +41,11 @@ class DeletionStore:
         table = self._table
         due = and_(table.c.user_id == user_id, table.c.due_at <= now)
         return (await connection.execute(delete(table).where(due).returning(table.c.user_id))).first() is not None
+
+    async def put_off(self, user_id: object, *, until: datetime) -> None:
+        """Let an account that could not be deleted be due again later."""
+        table = self._table
+        await self._database.write(update(table).where(table.c.user_id == user_id).values(due_at=until))
 
     async def list_due(self, now: datetime, *, limit: int) -> tuple[object, ...]:
         """Whose time has come, the longest waiting first."""

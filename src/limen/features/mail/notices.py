@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limen.core.admission import PLACEHOLDER_DOMAIN
+from limen.core.admission import is_placeholder
 from limen.core.client import Client
 from limen.core.conditions import Meter, Rate
 from limen.core.device import device_name
@@ -20,6 +20,8 @@ from limen.events import (
     ApiKeyCreated,
     ApiKeyLeaked,
     Event,
+    IdentityLinked,
+    IdentityUnlinked,
     LoggedIn,
     PasswordChanged,
     RefreshReused,
@@ -77,7 +79,7 @@ class Notices:
         if isinstance(event, AccountDeleted):
             return event.email
         account = await self._mail.kernel.users.find_by_subject(event.subject or "")
-        if account is None or account.held.is_service or account.email.endswith(f"@{PLACEHOLDER_DOMAIN}"):
+        if account is None or account.held.is_service or is_placeholder(account.email):
             return None
         return account.email
 
@@ -101,6 +103,10 @@ def notice_of(event: Event) -> Notice | None:
             return Notice("key_leaked", {"key_name": innocent(event.name), "key_id": event.key_id, "at": at})
         case SessionsEnded() if event.session_ids and event.reason in ENDED_BY_OTHERS:
             return Notice("sessions_ended", {"at": at})
+        case IdentityLinked() if not event.by_sign_up:
+            return Notice("identity_linked", {"provider": innocent(event.provider), "at": at})
+        case IdentityUnlinked():
+            return Notice("identity_unlinked", {"provider": innocent(event.provider), "at": at})
         case RefreshReused():
             return Notice("session_stolen", {"at": at})
         case AccountDeleted():

@@ -151,7 +151,7 @@ class Supabase(SupabaseService, Feature):
         table = supabase_session_table(kernel.tables)
         self.store = SupabaseSessionStore(kernel.database, table, clock=kernel.clock)
         self.sealer = Sealer(kernel.derived_keys("supabase sessions"))
-        kernel.follower.purge_by(self.store.purge)
+        kernel.follower.purge_by("Supabase sessions", self.store.purge)
 
     def schemes(self) -> Sequence[Scheme]:
         name = cookie_name(secure=self.kernel.settings.is_secure)
