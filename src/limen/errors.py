@@ -157,10 +157,10 @@ class AccessDenied(AuthError):
 
 
 class EmailMissing(AuthError):
-    """The provider names no e-mail address, and an account needs one."""
+    """The provider names no e-mail address, or vouches for none where the app asks for proved ones."""
 
     code = "email_missing"
-    detail = "The provider gave no email address, and an account needs one."
+    detail = "The provider gave no email address that can be used here, and an account needs one."
 
 
 class SignUpClosed(AuthError):

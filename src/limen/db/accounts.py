@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Column, Row, Select, and_, bindparam, delete, insert, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import is_placeholder
 from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import Revocation, Revoked
@@ -41,6 +42,11 @@ class Account:
     def email(self) -> str:
         """The address as typed."""
         return str(self.columns["email"])
+
+    @property
+    def has_address(self) -> bool:
+        """Whether the address is this account's own, not a placeholder or what another issuer merely says."""
+        return not is_placeholder(str(self.columns["email_canonical"]))
 
 
 class UserStore(Generic[U]):
@@ -185,6 +191,14 @@ class UserStore(Generic[U]):
         key = (await connection.execute(insert(self._tables.users).values(row).returning(self.key))).scalar_one()
         await refuse_kept(connection, self._tables.address_changes, email.canonical, now=self._clock.now())
         return key
+
+    async def lock_verified(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
+        """Whether this user has proved this address and may sign in, which stays so until the transaction ends."""
+        users = self._tables.users.c
+        is_proved = and_(self.key == user_id, users.email_canonical == canonical, users.is_verified)
+        may_sign_in = and_(users.is_active, ~users.is_service)
+        statement = select(self.key).where(is_proved, may_sign_in).with_for_update()
+        return (await connection.execute(statement)).first() is not None
 
     async def change(self, user_id: object, values: Mapping[str, object]) -> bool:
         """Set columns of one user; False for no such user."""

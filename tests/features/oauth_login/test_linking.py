@@ -10,6 +10,7 @@ from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 
 from limen import Accounts, ApiKeys
 from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, SessionsEnded
+from limen.features import EmailVerification, Mail, PasswordReset
 from limen.testing import PASSWORD, FakePerson
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +62,41 @@ async def test_what_is_not_verified_there_joins_nobody(open_site: Any, said: obj
     newcomer = site.browser()
     await newcomer.sign_in()
     assert (await newcomer.me()).json()["is_verified"] is False
+
+
+async def test_an_address_that_nobody_verified_is_shown_and_stays_free_for_its_owner(open_site: Any) -> None:
+    site = await open_site(link_by_email="true")
+    site.fake.person = FakePerson(subject="stranger", email="Ann@example.com", email_verified=False)
+    stranger = site.browser()
+    await stranger.sign_in()
+    shown = (await stranger.me()).json()
+    assert (shown["email"], shown["is_verified"]) == ("Ann@example.com", False)
+
+    form = {"email": "ann@example.com", "password": PASSWORD}
+    ann = await site.browser().client.post("/auth/register", json=form)
+    assert (ann.status_code, ann.json()["email"]) == (201, "ann@example.com")
+    found = await site.mini.auth[Accounts].find("ann@example.com")
+    assert found.subject == ann.json()["id"] != shown["id"]
+    site.fake.person = FakePerson(subject="ann", email_verified=True)
+    owner = site.browser()
+    await owner.sign_in()
+    me = (await owner.me()).json()
+    assert (me["id"], me["is_verified"]) == (ann.json()["id"], True)
+    assert (await stranger.me()).json() == shown, "the stranger keeps what is theirs"
+    problem(
+        await stranger.client.request("DELETE", "/users/me", json={"password": PASSWORD}, headers=OWN_PAGE),
+        401,
+        "invalid_credentials",
+    )
+
+
+async def test_where_addresses_must_be_proved_nobody_signs_up_with_one_that_nobody_verified(open_site: Any) -> None:
+    proving = (Mail(), PasswordReset(), EmailVerification())
+    site = await open_site(settings={"email_verification": "required"}, more=proving)
+    site.fake.person = FakePerson(email_verified=False)
+    assert refused(await site.browser().sign_in()) == "email_missing"
+    site.fake.person = FakePerson()
+    assert (await site.browser().sign_in()).headers["location"] == f"{ORIGIN}/"
 
 
 async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown_out(open_site: Any) -> None:

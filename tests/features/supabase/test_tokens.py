@@ -12,9 +12,10 @@ from tests.features.supabase.conftest import SupabaseApp, routes
 from tests.features.supabase.contract import CheckedSupabase
 from tests.features.trusted_issuers.key_server import KeyServer
 
-from limen import ConfigurationError, Role, Roles, TrustedIssuer
+from limen import Accounts, ConfigurationError, Role, Roles, TrustedIssuer
 from limen.core import base64url
 from limen.core.keys import SigningKey
+from limen.errors import Conflict
 from limen.features import Supabase
 from limen.features.trusted_issuers import TrustedIssuers
 from limen.testing import FakeClock
@@ -161,6 +162,16 @@ async def test_an_address_makes_nobody_another(app: SupabaseApp) -> None:
     theirs = (await app.bearer(app.project.token(app.user())).get("/me")).json()
     assert theirs["id"] != own.account.subject
     assert theirs["email"].endswith(".invalid")
+
+
+async def test_an_address_that_was_not_confirmed_stays_free_for_its_owner(app: SupabaseApp) -> None:
+    theirs = (await app.bearer(app.project.token(app.user())).get("/me")).json()
+    assert (theirs["email"], theirs["is_verified"]) == ("alice@example.com", False)
+    own = await app.mini.signed_in("alice@example.com", is_verified=True)
+    assert (await own.me()).json()["id"] == own.account.subject != theirs["id"]
+    assert (await app.auth[Accounts].find("alice@example.com")).id == own.account.id
+    with pytest.raises(Conflict):  # two accounts of one verified address there must never be
+        await app.auth[Accounts].set_verified(app.auth.kernel.users.parse_key(theirs["id"]), True)
 
 
 async def test_where_both_sides_verified_it_links_if_the_setting_says_so(opened: Any, project: CheckedSupabase) -> None:

@@ -205,6 +205,36 @@ async def test_where_it_is_allowed_an_address_that_both_verified_links(
     assert len(app.mini.heard(IdentityLinked)) == linked
 
 
+async def test_many_identities_of_one_verified_address_at_once_are_one_account(trusting: Open) -> None:
+    app = await trusting(links="verified")
+    visitors = [app.bearer(**{**ALICE, "sub": f"alice-{number}"}) for number in range(10)]
+    answers = await asyncio.gather(*(visitor.get("/me") for visitor in visitors))
+    assert {answer.json()["email"] for answer in answers} == {"Alice@Example.com"}
+    assert (len(app.mini.heard(Registered)), len(app.mini.heard(IdentityLinked))) == (1, 9)
+
+
+@pytest.mark.parametrize("change", ["unverified", "another address"])
+async def test_an_account_that_gives_its_address_up_just_then_is_not_linked(
+    trusting: Open, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    app = await trusting(links="verified")
+    account = await app.mini.account("alice@example.com", is_verified=True)
+    users, accounts = app.mini.auth.kernel.users, app.mini.auth[Accounts]
+    find = users.find_by_identifier
+
+    async def found_a_moment_too_early(canonical: str) -> Any:
+        found = await find(canonical)
+        if change == "unverified":
+            await accounts.set_verified(account.id, False)
+        else:
+            await users.change(account.id, {"email": "a@new.example", "email_canonical": "a@new.example"})
+        return found
+
+    monkeypatch.setattr(users, "find_by_identifier", found_a_moment_too_early)
+    assert (await app.bearer(**ALICE).get("/me")).json()["id"] != account.subject
+    assert app.mini.heard(IdentityLinked) == []
+
+
 async def test_rights_come_from_the_token_unless_the_setting_says_the_row(trusting: Open) -> None:
     for rights, permissions, roles in (
         ("token", ["other"], ["guest"]),

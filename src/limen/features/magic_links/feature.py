@@ -9,7 +9,6 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from limen.core.admission import PLACEHOLDER_DOMAIN
 from limen.feature import Feature
 from limen.features.accounts.service import AccountService
 from limen.features.magic_links.routes import routes
@@ -59,7 +58,7 @@ class MagicLinks(MagicLinkService, Feature):
     async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:  # noqa: ARG002 - the seam's shape
         """Whoever has an address that mail reaches can ask for a link."""
         account = await self.kernel.users.find(user_id)
-        return account is not None and not account.email.endswith(f"@{PLACEHOLDER_DOMAIN}")
+        return account is not None and account.has_address
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, own_page=self._has_own_page, next_path=self._next)

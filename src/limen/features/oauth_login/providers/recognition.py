@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import shown
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity as Name
 from limen.core.identity import canonical_email
@@ -166,6 +167,10 @@ class Recognition:
         if not self._admission.sign_up:
             raise SignUpClosed("accounts are not made by this", provider=provider)
         kernel = self._kernel
+        if not person.email_verified:
+            if kernel.settings.email_verification == "required":
+                raise EmailMissing("the provider does not vouch for the address", provider=provider)
+            email = shown(email.typed, issuer=person.issuer, subject=person.subject)
         own = {} if self._admission.values is None else dict(self._admission.values(person))
         roles = tuple(sorted(role.name for role in kernel.roles.values() if role.default))
         async with kernel.database.transaction() as connection:
@@ -187,7 +192,7 @@ class Recognition:
     ) -> Arrival | None:
         """Both sides proved the address."""
         async with self._kernel.database.transaction() as connection:
-            if not await self._store.lock_verified(connection, account.id, canonical=canonical):
+            if not await self._kernel.users.lock_verified(connection, account.id, canonical=canonical):
                 return None
             identity_id = await self._link(connection, account.id, provider, person)
         await self._tell_linked(account.id, provider, client)
