@@ -149,7 +149,7 @@ class InvalidState(AuthError):
 
 
 class AccessDenied(AuthError):
-    """The person, or the provider, declined at the provider; or the account here is disabled."""
+    """The person, or the provider, declined at the provider; or the account here is disabled or was deleted."""
 
     status = 403
     code = "access_denied"

@@ -141,6 +141,41 @@ async def test_two_first_sign_ins_at_once_make_one_account(site: Site) -> None:
     assert len({(await each.me()).json()["id"] for each in travellers}) == 1
 
 
+@pytest.mark.parametrize("way", ["sign up", "join", "claim", "native"])
+async def test_a_deleted_account_does_not_come_back_by_itself(open_site: Any, way: str) -> None:
+    site = await open_site(link_by_email="true")
+    accounts, ann = site.mini.auth[Accounts], site.browser()
+    await ann.sign_in()
+    before = (await accounts.find("ann@example.com")).id
+    await accounts.remove(before)
+    if way in ("join", "claim"):
+        await accounts.register(email="ann@example.com", password=PASSWORD, is_verified=way == "join")
+    if way == "native":
+        body = {"id_token": site.fake.id_token()}
+        answer = await site.browser().client.post("/auth/oauth/fake/id-token", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "access_denied")
+    else:
+        assert refused(await site.browser().sign_in()) == "access_denied"
+    assert (await password_sign_in(site.browser())).status_code == (200 if way in ("join", "claim") else 401)
+    assert len(site.mini.heard(IdentityLinked)) == 1
+    issuer, subject = site.fake.issuer, site.fake.person.subject
+    assert await site.login.readmit(issuer=issuer, subject=subject)
+    assert not await site.login.readmit(issuer=issuer, subject=subject)
+    again = site.browser()
+    assert (await again.sign_in()).headers["location"] == f"{ORIGIN}/"
+    assert (await again.me()).json()["id"] != str(before)
+
+
+async def test_who_left_can_connect_the_account_there_to_another_one_here(site: Site) -> None:
+    await site.browser().sign_in()
+    await site.mini.auth[Accounts].remove((await site.mini.auth[Accounts].find("ann@example.com")).id)
+    ann = await with_password(site, email="ann@work.example", is_verified=True)
+    assert (await ann.client.get(await linking(ann))).headers["location"] == f"{ORIGIN}/"
+    later = site.browser()
+    await later.sign_in()
+    assert (await later.me()).json()["id"] == (await ann.me()).json()["id"]
+
+
 # --- on purpose
 
 

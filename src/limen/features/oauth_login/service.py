@@ -223,6 +223,10 @@ class OAuthLoginService:
         """
         await self.recognition.unlink(subject, identity_id, client=client)
 
+    async def readmit(self, *, issuer: str, subject: str) -> bool:
+        """Let an account elsewhere whose account here was deleted have a new one; False if there was no such."""
+        return await self.kernel.identities.readmit(issuer, subject)
+
     # --- what a provider lets the app do
 
     async def token(self, user: object, provider: str) -> ProviderToken:

@@ -79,7 +79,7 @@ class Recognition:
         Raises:
             AccountExists: somebody has the address, and nothing proves that it is the same person.
             EmailMissing, SignUpClosed: there is no account, and none can or may be made.
-            AccessDenied: the account is disabled.
+            AccessDenied: the account is disabled, or it was deleted and nobody let the identity in again.
         """
         for _ in range(TRIES):
             known = await self._kernel.identities.find(person.issuer, person.subject)
@@ -182,7 +182,7 @@ class Recognition:
                 values={**own, "is_verified": person.email_verified},
             )
             await kernel.rights.grant(connection, user_id, roles=roles)
-            identity_id = await self._link(connection, user_id, provider, person)
+            identity_id = await self._let_in(connection, user_id, provider, person)
         await kernel.events.publish(Registered(at=kernel.clock.now(), subject=str(user_id), client=client))
         await self._tell_linked(user_id, provider, client)
         return Arrival(user_id=user_id, identity_id=identity_id)
@@ -194,7 +194,7 @@ class Recognition:
         async with self._kernel.database.transaction() as connection:
             if not await self._kernel.users.lock_verified(connection, account.id, canonical=canonical):
                 return None
-            identity_id = await self._link(connection, account.id, provider, person)
+            identity_id = await self._let_in(connection, account.id, provider, person)
         await self._tell_linked(account.id, provider, client)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
@@ -211,7 +211,7 @@ class Recognition:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
             entries = await self._disown(connection, account.id)
-            identity_id = await self._link(connection, account.id, provider, person)
+            identity_id = await self._let_in(connection, account.id, provider, person)
         kernel.revocation_log.apply(entries)
         now, subject = kernel.clock.now(), account.subject
         reason = "address_proved"
@@ -245,6 +245,14 @@ class Recognition:
 
     def _features(self) -> Sequence[Feature]:
         return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
+
+    async def _let_in(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
+        """Link the identity of somebody who only came to sign in: of a deleted account it stays outside."""
+        identity_id = await self._link(connection, user_id, provider, person)
+        # After the insert: it waits for a deletion that is under way, and then this sees what that left.
+        if await self._kernel.identities.is_departed(connection, person.issuer, person.subject):
+            raise AccessDenied("the account of this identity was deleted", provider=provider)
+        return identity_id
 
     async def _link(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
         return await self._kernel.identities.link(
