@@ -116,6 +116,32 @@ async def test_a_parameter_twice_is_refused(site: Site) -> None:
     assert refused(await ann.client.get(f"{back}&code=another")) == "invalid_request"
 
 
+async def test_no_answer_of_a_callback_is_stored_or_referred_from(site: Site) -> None:
+    """RFC 9700 §4.2.4: the code and the state are in the URL that the browser is at."""
+    ann, bob = site.browser(), site.browser()
+    callback, other = "/auth/oauth/fake/callback", "/auth/oauth/nobody/callback"
+    back, signed_out = await ann.go(), await bob.go(deliver="token")
+    form = {"state": "s", "code": "c"}
+    answers = {
+        "signed in": await ann.client.get(back),
+        "with a code": await bob.client.get(signed_out),
+        "used": await ann.client.get(back),
+        "denied": await ann.client.get(f"{callback}?error=access_denied"),
+        "twice": await ann.client.get(f"{callback}?code=a&code=b"),
+        "no such provider": await ann.client.get(f"{other}?code=a"),
+        "no provider's name": await ann.client.get(f"/auth/oauth/{'x' * 40}/callback?code=a"),
+        "posted": await ann.client.post(callback, data=form),
+        "posted to nobody": await ann.client.post(other, data=form),
+        "posted as JSON": await ann.client.post(callback, json=form),
+        "posted too much": await ann.client.post(callback, data={"code": "x" * 70_000}),
+    }
+    statuses = {name: answer.status_code for name, answer in answers.items()}
+    assert sorted(statuses.values()) == [303, 303, 303, 303, 303, 303, 404, 404, 413, 415, 422], statuses
+    for name, answer in answers.items():
+        said = (answer.headers["cache-control"], answer.headers["referrer-policy"])
+        assert said == ("no-store", "no-referrer"), name
+
+
 # --- the code and the issuer
 
 

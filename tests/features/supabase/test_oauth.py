@@ -103,6 +103,14 @@ async def test_consent_that_was_denied_is_said(app: SupabaseApp) -> None:
         await failed(browser, f"{BASE_URL}{CALLBACK}{odd}", "invalid_credentials")
 
 
+async def test_no_answer_of_a_callback_is_stored_or_referred_from(app: SupabaseApp) -> None:
+    browser = app.browser()
+    back = await at_supabase(await begin(browser))
+    for path in (_local(back), _local(back), CALLBACK, f"{CALLBACK}?error=x", f"{CALLBACK}?code={'x' * 3000}"):
+        answer = await browser.get(path)
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+
+
 async def test_supabase_that_is_down_is_said(app: SupabaseApp) -> None:
     browser = app.browser()
     back = await at_supabase(await begin(browser))

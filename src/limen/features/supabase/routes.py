@@ -17,7 +17,7 @@ from limen.http.credentials import read_credential
 from limen.http.guards import PrincipalGuard
 from limen.http.openapi import refusals
 from limen.http.responses import NO_STORE, deliver, log
-from limen.http.routing import LimenRoute
+from limen.http.routing import LimenRoute, ReturnRoute
 from limen.http.scheme import Carrier
 
 MAX_PASSWORD = 4096
@@ -143,7 +143,7 @@ def _session_routes(service: SupabaseService) -> APIRouter:
 
 def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
     kernel = service.kernel
-    router = _router(service)
+    router = _router(service, route_class=ReturnRoute)
     base = kernel.settings.base_url.rstrip("/")
     name = f"{cookie_name(secure=kernel.cookie.secure)}-supabase"
     Provider = Annotated[str, Path(max_length=40, description="as the project names it: `github`, `google`, …")]
@@ -204,8 +204,8 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
     return router
 
 
-def _router(service: SupabaseService) -> APIRouter:
-    return APIRouter(prefix=f"{service.kernel.auth_prefix}/supabase", tags=["supabase"], route_class=LimenRoute)
+def _router(service: SupabaseService, *, route_class: type[LimenRoute] = LimenRoute) -> APIRouter:
+    return APIRouter(prefix=f"{service.kernel.auth_prefix}/supabase", tags=["supabase"], route_class=route_class)
 
 
 def _carried(service: SupabaseService, request: Request) -> tuple[Carrier, str]:
