@@ -11,7 +11,8 @@ from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 from limen import Accounts, ApiKeys
 from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, SessionsEnded
 from limen.features import EmailVerification, Mail, PasswordReset
-from limen.testing import PASSWORD, FakePerson
+from limen.features.trusted_issuers import TrustedIssuer, TrustedIssuers
+from limen.testing import PASSWORD, FakePerson, FakeProvider
 
 pytestmark = pytest.mark.anyio
 
@@ -288,6 +289,38 @@ async def test_with_a_password_the_last_account_there_can_go(site: Site) -> None
     (account,) = (await ann.client.get("/auth/oauth/accounts")).json()
     assert (await ann.client.delete(f"/auth/oauth/accounts/{account['id']}", headers=OWN_PAGE)).status_code == 204
     assert (await ann.client.get("/auth/oauth/accounts")).json() == []
+
+
+async def test_only_what_lets_one_in_is_listed_and_counts(open_site: Any, fake: FakeProvider) -> None:
+    """An identity of a provider that is no longer offered, one of another feature, and one that works."""
+    gone, elsewhere = FakeProvider(issuer="https://gone.test"), "https://project.supabase.co/auth/v1"
+    site = await open_site(providers=[fake.provider()])
+    ann = site.browser()
+    await ann.sign_in()
+    account = await site.mini.auth[Accounts].find("ann@example.com")
+    for issuer in (gone.issuer, elsewhere):
+        await site.mini.auth.kernel.newcomers.link(account, provider="gone", issuer=issuer, subject="ann")
+    (shown,) = (await ann.client.get("/auth/oauth/accounts")).json()
+    assert shown["issuer"] == fake.issuer
+    problem(await ann.client.delete(f"/auth/oauth/accounts/{shown['id']}", headers=OWN_PAGE), 409, "last_credential")
+    for identity in await site.mini.auth.kernel.identities.list_of(account.id):
+        if identity.issuer != fake.issuer:
+            path = f"/auth/oauth/accounts/{identity.id}"
+            problem(await ann.client.delete(path, headers=OWN_PAGE), 404, "not_found")
+    assert len(await site.mini.auth.kernel.identities.list_of(account.id)) == 3
+
+
+@pytest.mark.parametrize("users", ["make", None])
+async def test_another_features_identity_is_a_way_in_where_it_lets_one_in(open_site: Any, users: Any) -> None:
+    trusted = TrustedIssuer("https://id.example.com", users=users)
+    site = await open_site(more=(TrustedIssuers([trusted]),))
+    ann = site.browser()
+    await ann.sign_in()
+    account = await site.mini.auth[Accounts].find("ann@example.com")
+    await site.mini.auth[TrustedIssuers].link(account, issuer=trusted.issuer, subject="ann")
+    (shown,) = (await ann.client.get("/auth/oauth/accounts")).json()
+    gone = await ann.client.delete(f"/auth/oauth/accounts/{shown['id']}", headers=OWN_PAGE)
+    assert gone.status_code == (204 if users else 409)
 
 
 async def test_other_peoples_accounts_there_are_not_to_be_seen_or_removed(site: Site) -> None:

@@ -94,11 +94,6 @@ class OAuthLoginStore:
         statement = select(self._key).where(self._key == user_id).with_for_update()
         return (await connection.execute(statement)).first() is not None
 
-    async def has_identities(self, connection: AsyncConnection, user_id: object) -> bool:
-        """Whether an account elsewhere lets this user in."""
-        found = exists().where(self._identities.c.user_id == user_id)
-        return bool((await connection.execute(select(found))).scalar_one())
-
     async def claim(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
         """Let an address that nobody had proved be proved; False if somebody was faster, or it is another by now."""
         users = self._users.c

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.admission import Admission, Claims, Links, Rights
 from limen.core.discovery import check_url, is_exposed
@@ -152,6 +153,9 @@ class Supabase(SupabaseService, Feature):
         self.store = SupabaseSessionStore(kernel.database, table, clock=kernel.clock)
         self.sealer = Sealer(kernel.derived_keys("supabase sessions"))
         kernel.follower.purge_by(self.store.purge)
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return self.people.issuer in await self.kernel.identities.issuers_of(connection, user_id)
 
     def schemes(self) -> Sequence[Scheme]:
         name = cookie_name(secure=self.kernel.settings.is_secure)

@@ -120,8 +120,13 @@ class Recognition:
             raise IdentityTaken("the identity is another account's", provider=provider)
         return Arrival(user_id=known.user_id, identity_id=known.id)
 
-    async def unlink(self, subject: str, identity_id: UUID, *, client: Client = NOWHERE) -> None:
+    async def unlink(
+        self, subject: str, identity_id: UUID, *, is_offered: Callable[[str], bool], client: Client = NOWHERE
+    ) -> None:
         """Let an account elsewhere let this user in no more.
+
+        Args:
+            is_offered: whether an issuer is a provider's; the identities of others are none of this feature's.
 
         Raises:
             NotFound: it is not theirs.
@@ -133,7 +138,7 @@ class Recognition:
             if user_id is None or not await self._store.lock_user(connection, user_id):
                 raise NotFound("no such user", subject=subject)
             gone = await kernel.identities.unlink(connection, identity_id, user_id=user_id)
-            if gone is None:
+            if gone is None or not is_offered(gone.issuer):
                 raise NotFound("not an identity of this user's", identity=identity_id)
             if not await self._has_way_in(connection, user_id):
                 raise LastCredential("nothing else lets this user in", subject=subject)

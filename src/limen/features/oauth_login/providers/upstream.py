@@ -184,6 +184,12 @@ class Upstream:
             client_auth=_texts(metadata.get("token_endpoint_auth_methods_supported")),
         )
 
+    def vouches_as(self, issuer: str) -> bool:
+        """Whether this provider's people are known here under this issuer."""
+        template = self.provider.tenant_issuer
+        is_tenant = template is not None and _tenant_of(issuer, template) is not None
+        return issuer == self.provider.issuer or is_tenant
+
     def _is_tenant(self, issuer: str) -> bool:
         """Whether it is the template of the tenants' issuers, or one tenant's."""
         template = self.provider.tenant_issuer
