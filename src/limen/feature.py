@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from limen.core.login import Grant, Issuer, Step
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.principal import Principal
 from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.events import Listener
@@ -118,6 +119,10 @@ class Feature:
 
     def cli(self) -> "Typer | None":
         """Its group of commands."""
+        return None
+
+    def uid_of(self, principal: Principal) -> str | None:  # noqa: ARG002 - the seam's shape
+        """What `auth.uid()` is, in row-level policies, of those of its people who have another id there."""
         return None
 
     async def export_of(self, user_id: object) -> Mapping[str, object]:  # noqa: ARG002 - the seam's shape

@@ -31,6 +31,7 @@ def routes(app: FastAPI, auth: Auth[Any]) -> None:
     @app.get("/who")
     async def who(principal: Annotated[Principal, Depends(auth.current_principal)]) -> dict[str, Any]:
         said = {"iss": principal.issuer, "sub": principal.subject, "account": principal.account}
+        said["user_id"] = principal.user_id
         return {**said, "permissions": sorted(principal.permissions), "roles": sorted(principal.roles)}
 
     @app.get("/things", dependencies=[Depends(auth.require("items:read"))])
@@ -265,6 +266,18 @@ async def test_only_the_known_come_in_where_rows_are_not_made(trusting: Open) ->
     await app.mini.auth[TrustedIssuers].link(account, issuer=app.issuer.issuer, subject="alice")
     assert (await app.bearer(**ALICE, jti="2").get("/me")).json()["id"] == account.subject
     refused(await app.bearer(sub="bob").get("/me"), 401, "invalid_token")
+
+
+async def test_a_namesake_elsewhere_is_nobody_here(trusting: Open) -> None:
+    """What belongs to somebody is kept by `user_id`: another issuer may call somebody what a user is called here."""
+    app = await trusting(users="known")
+    own = await app.mini.signed_in("own@example.com")
+    assert (await own.get("/who")).json()["user_id"] == own.account.subject
+    namesake = app.bearer(sub=own.account.subject)
+    said = (await namesake.get("/who")).json()
+    assert (said["sub"], said["user_id"]) == (own.account.subject, None)
+    await app.mini.auth[TrustedIssuers].link(own.account, issuer=app.issuer.issuer, subject="own-there")
+    assert (await app.bearer(sub="own-there").get("/who")).json()["user_id"] == own.account.subject
 
 
 async def test_an_administrator_elsewhere_administers_nothing_here(trusting: Open) -> None:
