@@ -14,7 +14,7 @@ from limen.core.rules import PolicyLike, as_policy
 from limen.db import rls
 from limen.db.filters import condition
 from limen.errors import ConfigurationError
-from limen.feature import Feature
+from limen.feature import features_of
 from limen.http.guards import PrincipalGuard
 from limen.http.object_guard import ObjectGuard
 from limen.http.public import public
@@ -141,5 +141,5 @@ class Authorization:
         await rls.act_as(session, principal, uid=uid, role=role)
 
     def _uid_of(self, principal: Principal) -> str | None:
-        said = (each.uid_of(principal) for each in self.kernel.features.values() if isinstance(each, Feature))
+        said = (each.uid_of(principal) for each in features_of(self.kernel))
         return next((uid for uid in said if uid is not None), principal.user_id)

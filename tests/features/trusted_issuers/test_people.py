@@ -285,6 +285,7 @@ async def test_an_administrator_elsewhere_administers_nothing_here(trusting: Ope
     mean = app.bearer(**ALICE, scope="*", roles=["admin"])
     for path in ("/users", "/auth/sessions"):
         refused(await mean.get(path), 403, "forbidden")
+    refused(await mean.post("/auth/logout"), 403, "forbidden")  # it is signed in there, and signs out there
     assert (await mean.patch("/users/me", json={"username": "alice"})).json()["username"] == "alice"
 
 

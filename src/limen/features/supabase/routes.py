@@ -13,7 +13,6 @@ from limen.core.rules import issued_by
 from limen.errors import AuthError, InvalidCredential, InvalidRequest
 from limen.features.supabase.service import FLOW_LIFETIME, SupabaseService
 from limen.http.cookies import cookie_name
-from limen.http.credentials import read_credential
 from limen.http.guards import PrincipalGuard
 from limen.http.openapi import refusals
 from limen.http.responses import NO_STORE, deliver, log
@@ -116,10 +115,10 @@ def _session_routes(service: SupabaseService) -> APIRouter:
     )
     async def refresh(principal: Person, request: Request) -> Mapping[str, object]:
         """Fetch fresh tokens for this cookie's session now; otherwise that happens by itself when they are due."""
-        carrier, value = _carried(service, request)
-        if carrier is not Carrier.COOKIE:
+        presented = kernel.presented(request)
+        if presented.carrier is not Carrier.COOKIE:
             raise InvalidRequest("whoever has the tokens refreshes them at Supabase", subject=principal.subject)
-        fresh = await service.refresh(value)
+        fresh = await service.refresh(presented.value)
         account = await kernel.users.find_by_subject(fresh.account or "")
         if account is None:
             raise InvalidCredential("the account of this session is gone", account=fresh.account)
@@ -128,13 +127,10 @@ def _session_routes(service: SupabaseService) -> APIRouter:
     @router.post("/sign-out", status_code=204)
     async def sign_out(principal: Person, request: Request) -> Response:
         """End the session that this request came with, here and at Supabase."""
-        carrier, value = _carried(service, request)
-        if carrier is Carrier.COOKIE:
-            await service.sign_out(principal, cookie=value, client=kernel.client(request))
-        else:
-            await service.sign_out(principal, token=value, client=kernel.client(request))
+        presented = kernel.presented(request)
+        await service.log_out(principal, presented, client=kernel.client(request))
         response = Response(status_code=204)
-        if carrier is Carrier.COOKIE:
+        if presented.carrier is Carrier.COOKIE:
             kernel.cookie.clear(response)
         return response
 
@@ -206,12 +202,3 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
 
 def _router(service: SupabaseService, *, route_class: type[LimenRoute] = LimenRoute) -> APIRouter:
     return APIRouter(prefix=f"{service.kernel.auth_prefix}/supabase", tags=["supabase"], route_class=route_class)
-
-
-def _carried(service: SupabaseService, request: Request) -> tuple[Carrier, str]:
-    """What the guard has just verified."""
-    name = cookie_name(secure=service.kernel.cookie.secure)
-    presented = read_credential(request.scope["headers"], cookie_name=name.encode())
-    if presented is None:
-        raise InvalidCredential("the credential is gone from the request")
-    return presented.carrier, presented.value

@@ -108,6 +108,12 @@ class SupabaseSessionStore:
         statement = delete(table).where(table.c.id == session_id).returning(table.c.id)
         return (await connection.execute(statement)).first() is not None
 
+    async def end_all(self, connection: AsyncConnection, user_id: object) -> tuple[StoredSession, ...]:
+        """Forget the sessions of a user inside a caller's transaction; what they were."""
+        table = self._table
+        rows = (await connection.execute(delete(table).where(table.c.user_id == user_id).returning(*table.c))).all()
+        return tuple(map(_session, rows))
+
     async def purge(self) -> None:
         """Delete what is over."""
         await self._database.write(delete(self._table).where(self._table.c.ends_at <= self._clock.now()))
