@@ -1,6 +1,7 @@
 """HTTP of the feature `supabase`: sign up, in and out at Supabase, the session in this app's cookie."""
 
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from limen.core.principal import Principal
 from limen.core.rules import issued_by
 from limen.errors import AuthError, InvalidCredential, InvalidRequest
 from limen.features.supabase.service import FLOW_LIFETIME, SupabaseService
-from limen.http.cookies import cookie_name
+from limen.http.cookies import BindingCookies
 from limen.http.guards import PrincipalGuard
 from limen.http.openapi import refusals
 from limen.http.responses import NO_STORE, deliver, log
@@ -21,6 +22,8 @@ from limen.http.scheme import Carrier
 
 MAX_PASSWORD = 4096
 NO_NUL = r"^[^\x00]*$"
+ONLY = "only"
+"""The flow of a browser that is at no other; the callback's URL is the plain one then, as the project may list it."""
 
 
 class CredentialsIn(BaseModel):
@@ -141,9 +144,10 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
     kernel = service.kernel
     router = _router(service, route_class=ReturnRoute)
     base = kernel.settings.base_url.rstrip("/")
-    name = f"{cookie_name(secure=kernel.cookie.secure)}-supabase"
+    cookies = BindingCookies("supabase", secure=kernel.cookie.secure)
     Provider = Annotated[str, Path(max_length=40, description="as the project names it: `github`, `google`, …")]
     Text = Annotated[str | None, Query(max_length=2048)]
+    Flow = Annotated[str, Query(pattern=f"^({ONLY}|[0-9a-f]{{16}})$", description="which, if the browser has several")]
 
     @router.get(
         "/oauth/{provider}/authorize",
@@ -158,43 +162,39 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
         scopes: Annotated[str | None, Query(max_length=500, pattern=r"^[^\s\x00-\x1f]+( [^\s\x00-\x1f]+)*$")] = None,
     ) -> Response:
         """Go and sign in at one of the project's providers."""
-        flow = await service.begin(provider, return_to=return_to, scopes=scopes, client=kernel.client(request))
-        response = RedirectResponse(flow.url, 303, headers=dict(NO_STORE))
-        response.set_cookie(
-            name,
-            flow.secret,
-            max_age=int(FLOW_LIFETIME.total_seconds()),
-            path="/",
-            secure=kernel.cookie.secure,
-            httponly=True,
-            samesite="lax",
+        name = token_hex(8) if cookies.is_waiting(request) else None  # a second tab: neither takes the other's cookie
+        begun = await service.begin(
+            provider, return_to=return_to, scopes=scopes, name=name, client=kernel.client(request)
         )
+        response = RedirectResponse(begun.url, 303, headers=dict(NO_STORE))
+        cookies.keep(response, request, name or ONLY, begun.secret, seconds=int(FLOW_LIFETIME.total_seconds()))
         return response
 
     @router.get(
         "/oauth/{provider}/callback", status_code=303, response_class=RedirectResponse, responses=refusals(422, 503)
     )
-    async def callback(provider: Provider, request: Request, code: Text = None, error: Text = None) -> Response:
+    async def callback(
+        provider: Provider, request: Request, code: Text = None, error: Text = None, flow: Flow = ONLY
+    ) -> Response:
         """Come back signed in, or with `#error=` and what went wrong."""
-        secret = request.cookies.get(name)
+        secret = cookies.read(request, flow)
         try:
             if error is not None:
                 await service.give_up(secret)
-                return _gone(
-                    f"{base}{error_page}#error={'access_denied' if error == 'access_denied' else 'server_error'}"
-                )
+                said = "access_denied" if error == "access_denied" else "server_error"
+                return _gone(f"{base}{error_page}#error={said}", flow)
             completed, path = await service.finish(provider, secret=secret, code=code, client=kernel.client(request))
         except AuthError as refused:
             log(refused)
-            return _gone(f"{base}{error_page}#error={quote(refused.code)}")
-        response = _gone(f"{base}{path}")
+            return _gone(f"{base}{error_page}#error={quote(refused.code)}", flow)
+        response = _gone(f"{base}{path}", flow)
         if completed.cookie is not None:
             kernel.cookie.set(response, completed.cookie)
         return response
 
-    def _gone(url: str) -> Response:
+    def _gone(url: str, flow: str) -> Response:
         response = RedirectResponse(url, 303, headers=dict(NO_STORE))
-        response.delete_cookie(name, path="/", secure=kernel.cookie.secure, httponly=True, samesite="lax")
+        cookies.clear(response, flow)
         return response
 
     return router

@@ -150,9 +150,18 @@ class SupabaseService:
         return await self._open(tokens, client)
 
     async def begin(
-        self, provider: str, *, return_to: str = "/", scopes: str | None = None, client: Client = NOWHERE
+        self,
+        provider: str,
+        *,
+        return_to: str = "/",
+        scopes: str | None = None,
+        name: str | None = None,
+        client: Client = NOWHERE,
     ) -> Flow:
         """Begin a sign-in at one of the project's providers.
+
+        Args:
+            name: tells this flow from another one in the same browser; the callback brings it back as `flow`.
 
         Raises:
             InvalidRequest: no provider's name, or `return_to` is no path of this app.
@@ -164,7 +173,7 @@ class SupabaseService:
         payload = {"provider": provider, "return_to": return_to}
         secret = await self.kernel.one_time.issue(_FLOW, subject=None, payload=payload, lifetime=FLOW_LIFETIME)
         challenge = base64url.encode(sha256(self._verifier(secret).encode()).digest())
-        redirect_to = f"{self.url_here}/oauth/{provider}/callback"
+        redirect_to = f"{self.url_here}/oauth/{provider}/callback" + ("" if name is None else f"?flow={name}")
         wanted = scopes or self.scopes
         url = self.gotrue.authorize_url(provider, redirect_to=redirect_to, challenge=challenge, scopes=wanted)
         return Flow(secret=secret, url=url)
