@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, Row, Select, and_, bindparam, delete, insert, inspect, or_, select, update
+from sqlalchemy import Column, Row, Select, and_, bindparam, delete, func, insert, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.admission import is_placeholder
@@ -158,6 +158,7 @@ class UserStore(Generic[U]):
             statement = statement.where(
                 or_(
                     users.email_canonical.startswith(canonical, autoescape=True),
+                    func.lower(users.email).startswith(canonical, autoescape=True),  # shown, and not held
                     users.username_canonical.startswith(canonical, autoescape=True),
                 )
             )

@@ -144,7 +144,7 @@ class Newcomers:
             return (Identity(said.email, canonical), nameless)
         if await self._users.find_by_identifier(canonical) is not None:
             return (nameless,)  # nobody is to be shown as somebody else
-        return (shown(said.email, issuer=principal.issuer, subject=principal.subject),)
+        return (shown(said.email, issuer=principal.issuer, subject=principal.subject), nameless)
 
     async def _add(self, principal: Principal, admission: Admission, name: Identity) -> object:
         now = self._clock.now()

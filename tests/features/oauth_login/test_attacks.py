@@ -1,14 +1,16 @@
 """Whatever is wrong with a callback: nobody is signed in, and the error page says no more than a code."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from httpx2 import AsyncBaseTransport, ByteStream, ConnectError, ReadTimeout, Request, Response
 from tests.features.answers import refused as problem
-from tests.features.oauth_login.conftest import ORIGIN, Site, refused
+from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 from tests.features.oauth_login.one_database import new_database
 
 from limen.core.client import Client
@@ -101,6 +103,24 @@ async def test_several_tabs_at_once_all_come_in_and_swapped_ones_never(site: Sit
     swapped = changed(third, code=parameter(fourth, "code"))
     assert refused(await ann.client.get(swapped)) == "invalid_grant"  # PKCE: the code is the other tab's
     assert refused(await ann.client.get(changed(fourth, code=parameter(third, "code")))) == "invalid_grant"
+
+
+async def test_fifty_people_at_once_never_meet(site: Site) -> None:
+    """Each comes back while all the others do, in another order than they went."""
+    people = [FakePerson(subject=str(n), email=f"person-{n}@example.com") for n in range(50)]
+    backs = []
+    for person in people:
+        site.fake.person = person
+        traveller = site.browser()
+        backs.append((person.email, traveller, await traveller.go()))
+
+    async def arrive(traveller: Traveller, back: str) -> str:
+        assert (await traveller.client.get(back)).headers["location"] == f"{ORIGIN}/"
+        return str((await traveller.me()).json()["email"])
+
+    Random(7).shuffle(backs)
+    seen = await asyncio.gather(*(arrive(traveller, back) for _, traveller, back in backs))
+    assert seen == [email for email, _, _ in backs]
 
 
 async def test_a_browser_keeps_no_more_than_eight_beginnings(site: Site) -> None:

@@ -170,6 +170,8 @@ async def test_an_address_that_was_not_confirmed_stays_free_for_its_owner(app: S
     own = await app.mini.signed_in("alice@example.com", is_verified=True)
     assert (await own.me()).json()["id"] == own.account.subject != theirs["id"]
     assert (await app.auth[Accounts].find("alice@example.com")).id == own.account.id
+    found = await app.auth[Accounts].list(search="alice@")
+    assert {account.subject for account in found} == {own.account.subject, theirs["id"]}, "operators see both"
     with pytest.raises(Conflict):  # two accounts of one verified address there must never be
         await app.auth[Accounts].set_verified(app.auth.kernel.users.parse_key(theirs["id"]), True)
 

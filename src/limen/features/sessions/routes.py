@@ -46,7 +46,8 @@ def routes(service: SessionService) -> Sequence[APIRouter]:
     @router.post("/logout", status_code=204, responses=refusals(503))
     async def logout(principal: Anyone, request: Request) -> Response:
         """End the session that this request came with, whoever vouches for it."""
-        await service.logout(principal, presented=kernel.presented(request), client=kernel.client(request))
+        presented = kernel.presented(request) if principal.elsewhere else None
+        await service.logout(principal, presented=presented, client=kernel.client(request))
         response = Response(status_code=204)
         if principal.credential == "session_cookie":
             kernel.cookie.clear(response)
