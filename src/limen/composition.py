@@ -105,13 +105,13 @@ def build_kernel(
         clock=clock,
         poll_seconds=settings.revocation_poll_seconds,
         last_seen=last_seen,
-        purges=(
-            log.purge,
-            one_time.purge,
-            addresses.purge,
-            keys.purge,
-            partial(sessions.purge, keep=KEEP_ENDED_SESSIONS),
-        ),
+        purges={
+            "revocations": log.purge,
+            "one-time secrets": one_time.purge,
+            "changes of address": addresses.purge,
+            "signing keys": keys.purge,
+            "sessions": partial(sessions.purge, keep=KEEP_ENDED_SESSIONS),
+        },
     )
     if can_notify(database.engine):
         follower.run(partial(listen, database.engine, follower.wake))

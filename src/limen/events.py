@@ -134,6 +134,13 @@ class SessionsEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EverybodySignedOut(Event):
+    """So many sessions were ended, whoever's they were; of very many, several of these tell."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordChanged(Event):
     """A password was replaced by its owner or an operator."""
 
@@ -302,9 +309,10 @@ class ClientTokenIssued(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityLinked(Event):
-    """Somebody's account elsewhere is the user `subject`'s from now on."""
+    """Somebody's account elsewhere is the user `subject`'s from now on; `by_sign_up` if the user was made by it."""
 
     provider: str
+    by_sign_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

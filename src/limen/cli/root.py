@@ -21,8 +21,10 @@ from limen.cli import (
     limits,
     mail,
     project,
+    purge,
     routes,
     services,
+    sessions,
     users,
 )
 from limen.cli.apps import ENVIRONMENT_NAME
@@ -60,6 +62,7 @@ app = typer.Typer(
 app.command("init")(project.init)
 app.command("migrate")(database.migrate)
 app.add_typer(users.group, name="users")
+app.add_typer(sessions.group, name="sessions")
 app.add_typer(api_keys.group, name="api-keys")
 app.add_typer(services.group, name="services")
 app.add_typer(keys.group, name="keys")
@@ -67,6 +70,7 @@ app.add_typer(mail.group, name="mail")
 app.add_typer(audit.group, name="audit")
 app.add_typer(limits.group, name="limits")
 app.add_typer(imports.group, name="import")
+app.command("purge")(purge.purge)
 app.command("routes")(routes.routes)
 app.command("explain")(explain.explain)
 app.command("check")(check.check)

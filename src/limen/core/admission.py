@@ -78,9 +78,9 @@ def shown(email: str, *, issuer: str, subject: str) -> Identity:
     return Identity(email, placeholder_of(issuer, subject))
 
 
-def is_placeholder(canonical: str) -> bool:
-    """Whether this is the canonical address of an account that has none of its own."""
-    return canonical.endswith(f"@{PLACEHOLDER_DOMAIN}")
+def is_placeholder(email: str) -> bool:
+    """Whether this is such an address, which nobody reads."""
+    return email.endswith(f"@{PLACEHOLDER_DOMAIN}")
 
 
 def rights_of(principal: Principal, carried: Carried, *, rights: Rights) -> Carried:

@@ -247,8 +247,9 @@ class Keys:
     async def keep_up(self) -> None:
         """Keep up by hand where `start` was not called (a script, a test without a lifespan)."""
 
-    async def purge(self) -> None:
-        """Forget keys that have ended."""
+    async def purge(self) -> int:
+        """Forget keys that have ended; how many were destroyed or forgotten."""
+        return 0
 
 
 def _usable(members: object) -> VerifyingKey | None:

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from limen.errors import Unavailable
 
 MAX_WAITING = 1000
+"""In all lines of one process."""
+
+MAX_IN_LINE = 250
+"""In one line: an attacker's name does not fill what all have."""
 
 
 @dataclass(slots=True)
@@ -30,11 +34,12 @@ class Turns:
         """A block that nobody else of this name is in.
 
         Raises:
-            Unavailable: too many wait, for whatever name.
+            Unavailable: too many wait for this name, or in all.
         """
-        if self._waiting >= MAX_WAITING:
+        line = self._lines.get(name) or _Line()
+        if self._waiting >= MAX_WAITING or line.length >= MAX_IN_LINE:
             raise Unavailable("too many tries wait for their turn")
-        line = self._lines.setdefault(name, _Line())
+        self._lines[name] = line
         line.length += 1
         self._waiting += 1
         try:

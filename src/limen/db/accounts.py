@@ -211,6 +211,23 @@ class UserStore(Generic[U]):
         statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
         return (await connection.execute(statement)).first() is not None
 
+    async def address_within(self, connection: AsyncConnection, user_id: object) -> str | None:
+        """The canonical address that a user has at this moment of a caller's transaction; None for no such user."""
+        statement = select(self._tables.users.c.email_canonical).where(self.key == user_id)
+        canonical: str | None = (await connection.execute(statement)).scalar_one_or_none()
+        return canonical
+
+    async def shut(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Let an active user be active no more, inside a caller's transaction; False if somebody was faster."""
+        is_active_one = and_(self.key == user_id, self._tables.users.c.is_active)
+        statement = update(self._tables.users).where(is_active_one).values(is_active=False).returning(self.key)
+        return (await connection.execute(statement)).first() is not None
+
+    async def hold(self, connection: AsyncConnection, user_id: object) -> bool:
+        """Let nobody else change the user until a caller's transaction ends; False for no such user."""
+        statement = select(self.key).where(self.key == user_id).with_for_update()
+        return (await connection.execute(statement)).first() is not None
+
     async def remove(self, connection: AsyncConnection, user_id: object) -> Revocation | None:
         """Delete the user and, by the foreign keys, all that hangs on it; the revocation to write and apply."""
         await self._depart(connection, user_id)

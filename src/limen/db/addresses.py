@@ -15,6 +15,7 @@ from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.opaque import new_id
 from limen.db.database import Database, UniqueViolation
+from limen.db.expired import delete_expired
 from limen.db.tables import Tables
 
 
@@ -110,10 +111,9 @@ class AddressStore:
         statement = select(table).where(table.c.user_id == user_id).order_by(table.c.asked_at.desc())
         return tuple(map(_change, await self._database.read(statement)))
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete what can no longer be undone."""
-        table = self._changes
-        await self._database.write(delete(table).where(table.c.expires_at <= self._clock.now()))
+        return await delete_expired(self._database, self._changes, self._changes.c.expires_at <= self._clock.now())
 
 
 async def refuse_kept(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from opentelemetry import metrics
 
@@ -18,6 +18,9 @@ _log = logging.getLogger("limen.revocations")
 _deaf_counter = metrics.get_meter("limen").create_counter(
     "limen.revocations.deaf", description="times that a worker stopped vouching for credentials"
 )
+
+Purge = Callable[[], Awaitable[int]]
+"""Deletes what has expired; how many."""
 
 Job = Callable[[], Coroutine[None, None, None]]
 
@@ -39,14 +42,14 @@ class Follower:
         clock: Clock,
         poll_seconds: float,
         last_seen: LastSeen,
-        purges: Sequence[Callable[[], Awaitable[None]]],
+        purges: Mapping[str, Purge],
     ) -> None:
         self._revocation_log = log
         self._revocations = revocations
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._last_seen = last_seen
-        self._purges = list(purges)
+        self._purges = dict(purges)
         self._jobs: list[Job] = []
         self._wake = asyncio.Event()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -59,9 +62,16 @@ class Follower:
         """Look at the log now, not only at the next poll."""
         self._wake.set()
 
-    def purge_by(self, purge: Callable[[], Awaitable[None]]) -> None:
-        """Call this now and then too."""
-        self._purges.append(purge)
+    def purge_by(self, name: str, purge: Purge) -> None:
+        """Call this now and then too; `name` says what it deletes."""
+        self._purges[name] = purge
+
+    async def purge(self) -> Mapping[str, int | None]:
+        """Delete whatever has expired; how much of what, None where that failed, which is logged.
+
+        The task does it every ten minutes.
+        """
+        return {name: await _counted(name, purge) for name, purge in self._purges.items()}
 
     async def keep_up(self) -> None:
         """Catch up by hand where no lifespan runs the tasks (a script, a test without it); else the tasks do it."""
@@ -116,8 +126,7 @@ class Follower:
     async def _purge(self) -> None:
         while True:
             await asyncio.sleep(PURGE_SECONDS)
-            for purge in self._purges:
-                await _try(purge, "expired rows were not purged")
+            await self.purge()
 
 
 class _Hearing:
@@ -144,7 +153,15 @@ class _Hearing:
         self._is_silent = self._is_deaf = False
 
 
-async def _try(job: Callable[[], Awaitable[None]], failed: str) -> None:
+async def _counted(name: str, purge: Purge) -> int | None:
+    try:
+        return await purge()
+    except Exception as error:  # the others come all the same, and this one again
+        _log.warning("expired %s were not purged: %s", name, error)
+        return None
+
+
+async def _try(job: Callable[[], Awaitable[object]], failed: str) -> None:
     """Run a job that is tried again soon anyway."""
     try:
         await job()

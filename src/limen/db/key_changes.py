@@ -50,15 +50,18 @@ class KeyChanges:
             return
         raise Unavailable("the signing keys are changed elsewhere at the same time")
 
-    async def purge(self) -> None:
-        """Destroy keys that ended a day ago; after a month forget that they were."""
+    async def purge(self) -> int:
+        """Destroy keys that ended a day ago; after a month forget that they were. How many it were of both."""
         rows, now = await self._store.list_all(), self._clock.time()
         timeline = self.timeline_of(rows)
         ended = {row.times.kid: now - timeline.ends_at(row.times) for row in rows}
-        if kids := [row.times.kid for row in rows if row.sealed and ended[row.times.kid] > DESTROY_AFTER]:
-            await self._store.destroy(kids)
-        if kids := [kid for kid, seconds in ended.items() if seconds > FORGET_AFTER]:
-            await self._store.delete(kids)
+        destroyed = [row.times.kid for row in rows if row.sealed and ended[row.times.kid] > DESTROY_AFTER]
+        forgotten = [kid for kid, seconds in ended.items() if seconds > FORGET_AFTER]
+        if destroyed:
+            await self._store.destroy(destroyed)
+        if forgotten:
+            await self._store.delete(forgotten)
+        return len({*destroyed, *forgotten})
 
     def timeline_of(self, rows: Iterable[StoredKey]) -> KeyTimeline:
         """The lives of these keys."""

@@ -97,13 +97,14 @@ class Newcomers:
             Conflict: it is somebody's already, or there is no such user.
         """
         user_id = self._users.key_of(user)
+        event = IdentityLinked(at=self._clock.now(), subject=str(user_id), provider=provider)
         try:
             async with self._database.transaction() as connection:
                 named = {"provider": provider[:64], "issuer": issuer, "subject": subject}
                 await self._identities.link(connection, user_id, **named)
+                await self._events.record(connection, event)
         except UniqueViolation:
             raise Conflict("the identity is somebody's already", issuer=issuer) from None
-        event = IdentityLinked(at=self._clock.now(), subject=str(user_id), provider=provider)
         await self._events.publish(event)
 
     async def _find(self, principal: Principal) -> _Row | None:
@@ -119,7 +120,7 @@ class Newcomers:
             if linked is not None:
                 return linked
             try:
-                user_id = await self._add(principal, admission, name)
+                registered = await self._add(principal, admission, name)
             except UniqueViolation:
                 row = await self._find(principal)
                 if row is not None:
@@ -128,7 +129,6 @@ class Newcomers:
             except ConstraintViolation as violation:
                 _log.warning("no account for people of %s: %s; values= says columns", principal.issuer, violation)
                 raise InvalidCredential("the app's own columns refuse the new account") from None
-            registered = Registered(at=self._clock.now(), subject=str(user_id), roles=self._default_roles())
             await self._events.publish(registered)
             return await self._find(principal)
         raise InvalidCredential("the app's own columns refuse the new account: a value is taken")
@@ -146,7 +146,7 @@ class Newcomers:
             return (nameless,)  # nobody is to be shown as somebody else
         return (shown(said.email, issuer=principal.issuer, subject=principal.subject), nameless)
 
-    async def _add(self, principal: Principal, admission: Admission, name: Identity) -> object:
+    async def _add(self, principal: Principal, admission: Admission, name: Identity) -> Registered:
         now = self._clock.now()
         own = _own_columns(principal, admission)
         async with self._database.transaction() as connection:
@@ -159,7 +159,9 @@ class Newcomers:
             )
             await self._link_within(connection, user_id, principal, admission)
             await self._rights.grant(connection, user_id, roles=self._default_roles())
-        return user_id
+            registered = Registered(at=now, subject=str(user_id), roles=self._default_roles())
+            await self._events.record(connection, registered)
+        return registered
 
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self._roles.values() if role.default))
@@ -172,14 +174,15 @@ class Newcomers:
         account = canonical and await self._users.find_by_identifier(canonical)
         if not canonical or not account:
             return None
+        event = IdentityLinked(at=self._clock.now(), subject=account.subject, provider=admission.provider)
         try:
             async with self._database.transaction() as connection:
                 if not await self._users.lock_verified(connection, account.id, canonical=canonical):
                     return None
                 await self._link_within(connection, account.id, principal, admission)
+                await self._events.record(connection, event)
         except UniqueViolation:
             return await self._find(principal)
-        event = IdentityLinked(at=self._clock.now(), subject=account.subject, provider=admission.provider)
         await self._events.publish(event)
         return await self._find(principal)
 

@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 from limen.core.clock import Clock
 from limen.core.opaque import digest
 from limen.db.database import Database, UniqueViolation
+from limen.db.expired import delete_expired
 from limen.db.sqlite_lane import Rows
 from limen.db.tables import Tables
 
@@ -166,9 +167,9 @@ class OneTimeSecrets:
             return False
         return True
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete what expired unused."""
-        await self._database.write(delete(self._table).where(self._table.c.expires_at <= self._clock.now()))
+        return await delete_expired(self._database, self._table, self._table.c.expires_at <= self._clock.now())
 
     def _row(
         self, kind: str, secret: str, subject: str | None, payload: Mapping[str, object], lifetime: timedelta

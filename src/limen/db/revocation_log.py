@@ -6,12 +6,13 @@ whatever a transaction of up to `OVERLAP_SECONDS` could have been late with. The
 
 from collections.abc import Iterable
 
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
 from limen.core.revocations import Revocation, Revocations, Revoked
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.notifications import can_notify, notify
 from limen.db.tables import Tables
 from limen.db.types import DatabaseSeconds, from_epoch
@@ -70,9 +71,9 @@ class RevocationLog:
         self._read_up_to = int(rows[0].read_at)
         self._revocations.hear(now=now, tick=tick)
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete entries that have outlived everything they could affect."""
-        await self._database.write(delete(self._table).where(self._table.c.expires_at <= self._clock.now()))
+        return await delete_expired(self._database, self._table, self._table.c.expires_at <= self._clock.now())
 
     def _tail(self, now: float) -> Select[tuple[object, ...]]:
         """The entries to apply, each beside the database's time; one row with that time alone when there are none."""

@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     insert,
     or_,
@@ -32,6 +31,7 @@ from limen.core.opaque import RefreshPair, new_id
 from limen.core.revocations import Revocation, Revoked
 from limen.core.rights import Held
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.hot import Record
 from limen.db.revocation_log import RevocationLog
 from limen.db.rights import RightsStore
@@ -257,12 +257,17 @@ class SessionStore:
         """From now on, whatever ends every session of a user ends what this keeps of theirs too."""
         self._beside.append(beside)
 
-    async def purge(self, *, keep: timedelta) -> None:
+    async def end_some(self, connection: AsyncConnection, *, limit: int, reason: str) -> tuple[Revocation, ...]:
+        """End so many sessions, whoever's, inside a caller's transaction; none when nobody has one any more."""
+        live = select(self._table.c.id).where(self._is_live(self._clock.now())).limit(limit)
+        return await self._end_within(connection, self._table.c.id.in_(live), reason)
+
+    async def purge(self, *, keep: timedelta) -> int:
         """Delete sessions that ended, by themselves or not, longer ago than `keep`."""
         before = self._clock.now() - keep
         table = self._table
         gone = or_(table.c.ended_at < before, table.c.idle_ends_at < before, table.c.ends_at < before)
-        await self._database.write(delete(table).where(gone))
+        return await delete_expired(self._database, table, gone)
 
     async def _end(self, where: ColumnElement[bool], reason: str) -> tuple[str, ...]:
         async with self._database.transaction() as connection:

@@ -125,8 +125,8 @@ class SigningKeys(Keys):
         """
         await self._change(self._rules.refuse(kid))
 
-    async def purge(self) -> None:
-        await self._changes.purge()
+    async def purge(self) -> int:
+        return await self._changes.purge()
 
     # --- how they are followed
 

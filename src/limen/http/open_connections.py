@@ -28,7 +28,7 @@ class OpenConnection:
         assert task is not None, "ASGI apps run in tasks"
         self._task = task
         self._loop = asyncio.get_running_loop()
-        self._is_over = False
+        self._is_over = self._is_cancelled = False
 
     def close(self) -> None:
         """End it from wherever the revocation was heard."""
@@ -41,8 +41,8 @@ class OpenConnection:
         self._is_over = True
 
     async def say_goodbye(self) -> None:
-        """Tell the client, as far as it still listens; the task's cancellation is answered herewith."""
-        while self._task.cancelling():
+        """Tell the client, as far as it still listens; our cancellation is answered herewith, and nobody else's."""
+        if self._is_cancelled:
             self._task.uncancel()
         closing: Message = {"type": "http.response.body", "body": b"", "more_body": False}
         if self._is_websocket:
@@ -52,6 +52,7 @@ class OpenConnection:
 
     def _cancel(self) -> None:
         if not self._is_over:
+            self._is_cancelled = True
             self._task.cancel()
 
 
@@ -75,8 +76,14 @@ class OpenConnections:
         return len(set().union(*self._by_target.values()))
 
     async def watch(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve by `app`, and end it if it stays open and what let it in is taken back."""
+        """Serve by `app`, and end it if it stays open and what let it in is taken back.
+
+        Raises:
+            CancelledError: somebody else wants it to end too, such as a server that stops.
+        """
         opened: OpenConnection | None = None
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
 
         def watched(message: Message) -> Awaitable[None]:
             nonlocal opened
@@ -94,6 +101,8 @@ class OpenConnections:
                 self._leave(opened)
         if opened is not None and opened.is_closing:  # a response's own task group may have kept the cancellation
             await opened.say_goodbye()
+            if task and task.cancelling() > before:
+                raise asyncio.CancelledError
 
     def watched(self, response: Response) -> Response:
         """The same response; while it is being sent it is watched."""

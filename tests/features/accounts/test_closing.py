@@ -1,15 +1,19 @@
 """Closing an account with a grace, and taking along what limen holds."""
 
+import asyncio
 import json
 
 import pytest
+from sqlalchemy import Column, ForeignKey, MetaData, Table
 from tests.features.answers import refused
 from tests.features.mailing import open_mailing
 from tests.features.mini_app import both_carriers
 
 from limen import Accounts, ApiKeys, Roles
+from limen.core.admission import placeholder_of
+from limen.errors import InvalidCredential
 from limen.events import AccountDeleted, AccountDeletionScheduled, AccountExported, AccountRestored
-from limen.features import Audit
+from limen.features import Audit, MagicLinks
 from limen.testing import PASSWORD
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +69,28 @@ async def test_after_the_grace_it_is_gone_once_whoever_looks(opened):
     assert "account_deleted" in [each.template for each in await box.letters()]
 
 
+async def test_an_account_that_the_apps_own_rows_hold_keeps_no_other_from_its_deletion(opened, caplog):
+    mini, _ = await open_mailing(opened, accounts=GRACE)
+    kernel, accounts = mini.auth.kernel, mini.auth[Accounts]
+    invoices = Table("invoices", MetaData(), Column("user_id", ForeignKey(kernel.tables.user_key)))
+    held, other = await mini.signed_in(), await mini.signed_in("bob@example.com")
+    async with kernel.database.transaction() as connection:
+        await connection.run_sync(invoices.create)
+        await connection.execute(invoices.insert().values(user_id=held.account.id))
+    for browser in (held, other):
+        assert (await close(browser)).status_code == 204
+    mini.clock.advance(days=31)
+    assert await accounts.remove_due() == 1
+    assert [event.subject for event in mini.heard(AccountDeleted)] == [other.account.subject]
+    assert f"account {held.account.subject} is due and cannot be deleted" in caplog.text
+    caplog.clear()
+    assert (await accounts.remove_due(), caplog.text) == (0, "")
+    async with kernel.database.transaction() as connection:
+        await connection.execute(invoices.delete())
+    mini.clock.advance(hours=7)
+    assert await accounts.remove_due() == 1
+
+
 async def test_who_is_banned_meanwhile_does_not_restore_the_account(opened):
     mini, box = await open_mailing(opened, accounts=GRACE)
     alice = await mini.signed_in()
@@ -75,6 +101,54 @@ async def test_who_is_banned_meanwhile_does_not_restore_the_account(opened):
     mini.clock.advance(days=31)
     await mini.auth[Accounts].remove_due()
     assert (await mini.visitor().login()).status_code == 200
+
+
+@pytest.mark.parametrize("accounts", [GRACE, {}])
+async def test_of_twenty_closings_at_once_one_closes_the_account(opened, accounts):
+    mini, box = await open_mailing(opened, accounts=accounts)
+    alice = await mini.signed_in()
+    answers = await asyncio.gather(*(close(alice) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [204] + [401] * 19
+    assert len(mini.heard(AccountDeletionScheduled if accounts else AccountDeleted)) == 1
+    assert [each.template for each in await box.letters()] == ["deletion_scheduled" if accounts else "account_deleted"]
+
+
+async def test_who_is_banned_while_closing_the_account_neither_closes_nor_restores_it(opened):
+    mini, box = await open_mailing(opened, accounts=GRACE)
+    accounts = mini.auth[Accounts]
+    account = await mini.account()
+    await accounts.set_active(account.id, False)
+    with pytest.raises(InvalidCredential):
+        await accounts.schedule_removal(account)
+    assert await box.letters() == []
+    mini.clock.advance(days=31)
+    await accounts.remove_due()
+    assert (await accounts.get(account.id)).held.is_active is False
+
+
+async def test_a_ban_at_the_moment_of_restoring_stays(opened):
+    mini, box = await open_mailing(opened, accounts=GRACE)
+    for number in range(5):
+        alice = await mini.signed_in(f"alice{number}@example.com")
+        await close(alice)
+        token = (await box.latest(to=f"alice{number}@example.com")).token
+        await asyncio.gather(mini.auth[Accounts].set_active(alice.account.id, False), restore(mini, token))
+        assert (await mini.auth[Accounts].get(alice.account.id)).held.is_active is False, number
+
+
+async def test_who_has_no_address_gets_no_mail_and_is_closed_all_the_same(opened):
+    mini, box = await open_mailing(opened, MagicLinks(), accounts=GRACE)
+    nobody = await mini.account()
+    kernel, placeholder = mini.auth.kernel, placeholder_of("https://idp.example", "a1")
+    names = {"email": placeholder, "email_canonical": placeholder}
+    async with kernel.database.transaction() as connection:
+        assert await mini.auth[MagicLinks].has_way_in(connection, nobody.id)
+        await kernel.users.change_within(connection, nobody.id, names)
+        assert not await mini.auth[MagicLinks].has_way_in(connection, nobody.id)
+    await mini.auth[Accounts].schedule_removal(await mini.auth[Accounts].get(nobody.id))
+    assert await box.letters() == []
+    mini.clock.advance(days=31)
+    assert await mini.auth[Accounts].remove_due() == 1
 
 
 async def test_the_last_administrator_does_not_close_the_account(opened):
@@ -94,6 +168,7 @@ async def test_a_thief_who_closes_the_account_does_not_keep_its_owner_out(opened
     undo = (await box.latest(to="alice@example.com", template="email_changed")).token
     answer = await mini.visitor().client.post("/auth/email/change/undo", json={"token": undo})
     assert answer.status_code == 204
+    assert [event.subject for event in mini.heard(AccountRestored)] == [thief.account.subject]
     reset = (await box.latest(to="alice@example.com", template="reset_password")).token
     body = {"token": reset, "new_password": "mine again, for good"}
     assert (await mini.visitor().client.post("/auth/password/reset", json=body)).status_code == 204

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from fastapi import Depends
 from tests.features.audit.conftest import entries, names, sql
+from tests.features.mailing import open_mailing
 
-from limen import ApiKeys, Passwords, Principal, Roles, authenticated, events
+from limen import Accounts, ApiKeys, Passwords, Principal, Roles, authenticated, events
 from limen.core.audit_entries import name_of
 from limen.core.cause import Operator, caused_by
 from limen.events import Event, LoggedIn, SigningKeysChanged
@@ -268,6 +269,36 @@ async def test_a_change_and_its_entry_are_one_transaction(mini, monkeypatch):
             await mini.auth[Roles].assign_as_operator(ann.id, roles=["admin"])
     assert (await mini.auth.kernel.users.find(ann.id)).held.roles == {"member"}
     assert "rights_changed" not in await names(mini)
+
+
+async def test_what_a_worker_committed_and_did_not_live_to_tell_is_recorded(opened, monkeypatch):
+    mini, box = await open_mailing(opened, Audit(), accounts={"deletion_grace_days": 30}, verification="optional")
+    ann, kernel = mini.visitor(), mini.auth.kernel
+
+    async def dies(_):
+        return None
+
+    monkeypatch.setattr(kernel.events, "publish", dies)
+    await ann.register("ann@example.com")
+    verify = (await box.latest(to="ann@example.com", template="verify_email")).token
+    await ann.post("/auth/email/verify", json={"token": verify})
+    await ann.login("ann@example.com")
+    await ann.post("/auth/email/change", json={"new_email": "mean@new.example", "password": PASSWORD})
+    await ann.request("DELETE", "/users/me", json={"password": PASSWORD})
+    undo = (await box.latest(to="ann@example.com", template="email_change_notice")).token
+    assert (await ann.post("/auth/email/change/undo", json={"token": undo})).status_code == 204
+    account = await mini.auth[Accounts].find("ann@example.com")
+    await kernel.newcomers.link(account, provider="idp", issuer="https://idp.example", subject="a1")
+    assert set(await names(mini)) >= {
+        "registered",
+        "email_verified",
+        "email_change_requested",
+        "account_deletion_scheduled",
+        "account_restored",
+        "account_disowned",
+        "email_change_undone",
+        "identity_linked",
+    }
 
 
 async def test_an_outage_loses_nothing_that_fits_into_memory(mini, monkeypatch):

@@ -7,6 +7,7 @@ from tests.features.mini_app import PASSWORD, MiniApp, both_carriers, features_o
 
 from limen import ApiKeys, Services
 from limen.core.client import Client
+from limen.events import IdentityLinked, IdentityUnlinked
 from limen.features.mail import Mail
 from limen.features.mail.notices import AT_MOST, innocent, is_known
 from limen.features.mail.store import Seen
@@ -84,6 +85,18 @@ async def test_a_stolen_refresh_token_is_told(told):
     mini.clock.advance(seconds=11)
     assert (await browser.refresh(stolen)).status_code == 401
     assert await told_of(letters) == ["session_stolen"]
+
+
+async def test_another_way_in_is_told_and_the_one_of_the_sign_up_is_not(told):
+    mini, letters = told
+    account, kernel = await mini.account(ALICE), mini.auth.kernel
+    about = {"at": mini.clock.now(), "subject": account.subject}
+    await kernel.events.publish(IdentityLinked(provider="idp", by_sign_up=True, **about))
+    assert await told_of(letters) == []
+    await kernel.newcomers.link(account, provider="see http://evil.example/", issuer="https://idp.example", subject="1")
+    assert "see http···evil·example·" in (await letters.latest(to=ALICE, template="identity_linked")).text
+    await kernel.events.publish(IdentityUnlinked(provider="idp", **about))
+    assert await told_of(letters) == ["identity_linked", "identity_unlinked"]
 
 
 async def test_a_deleted_account_is_told_at_the_address_that_it_had(told):

@@ -275,6 +275,7 @@ async def test_one_of_two_accounts_there_can_go_and_then_none(site: Site) -> Non
     await ann.sign_in()
     site.fake.person = FakePerson(subject="second", email="second@example.com")
     await ann.client.get(await linking(ann))
+    assert [event.by_sign_up for event in site.mini.heard(IdentityLinked)] == [True, False]
     accounts = (await ann.client.get("/auth/oauth/accounts")).json()
     gone = await asyncio.gather(
         *(ann.client.delete(f"/auth/oauth/accounts/{each['id']}", headers=OWN_PAGE) for each in accounts)

@@ -29,6 +29,14 @@ def open_routes(app: FastAPI, auth: Auth[Any]) -> None:
         await socket.accept()
         await asyncio.sleep(3600)
 
+    @app.websocket("/tidy")
+    async def tidy(socket: WebSocket, principal: Principal = known) -> None:
+        await socket.accept()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.2)
+
     @app.get("/events")
     async def events(principal: Principal = known) -> StreamingResponse:
         async def forever():
@@ -133,6 +141,17 @@ async def test_another_sessions_end_leaves_a_websocket_open(opened):
     assert (await line.hear())["text"] == "still there"
     await alice.logout()
     assert (await line.hear())["type"] == "websocket.close"
+
+
+async def test_a_server_that_stops_is_obeyed_by_a_connection_that_is_closing(opened):
+    mini = await opened(routes=open_routes)
+    alice, line = await opened_line(mini, "/tidy", websocket=True)
+    await alice.logout()
+    await asyncio.sleep(0.05)
+    assert not line.task.done()
+    line.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(line.task, PROMISE)
 
 
 async def test_what_ends_by_itself_is_watched_no_longer(opened):

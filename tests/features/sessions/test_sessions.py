@@ -5,7 +5,7 @@ from tests.features.answers import INVALID_TOKEN, refused
 from tests.features.mini_app import both_carriers
 
 from limen import Sessions
-from limen.events import SessionsEnded
+from limen.events import EverybodySignedOut, SessionsEnded
 
 pytestmark = [pytest.mark.anyio, both_carriers]
 
@@ -35,6 +35,24 @@ async def test_a_second_logout_is_refused_like_any_use_of_what_is_over(mini):
     thief.take(alice)
     await alice.logout()
     refused(await thief.logout(), 401, "invalid_token")
+
+
+async def test_everybody_is_signed_out_in_every_worker(opened, monkeypatch):
+    monkeypatch.setattr("limen.features.sessions.service.AT_ONCE", 2)
+    here = await opened()
+    elsewhere = await opened(clock=here.clock)
+    people = [await here.signed_in(f"user{number}@example.com") for number in range(3)]
+    others = [elsewhere.visitor() for _ in people]
+    for person, other in zip(people, others, strict=True):
+        other.take(person)
+        assert (await other.me()).status_code == 200
+    assert await here.auth[Sessions].end_everybodys() == 3
+    assert [event.count for event in here.heard(EverybodySignedOut)] == [2, 1]
+    await elsewhere.auth.kernel.revocation_log.catch_up()  # as it does each second
+    for browser in (*people, *others):
+        refused(await browser.me(), 401, "invalid_token")
+    assert (await people[0].login("user0@example.com")).status_code == 200
+    assert (await people[0].me()).status_code == 200
 
 
 async def test_a_logout_of_nobody_is_refused(mini):

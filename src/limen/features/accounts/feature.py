@@ -66,7 +66,7 @@ class Accounts(AccountService, Feature):
         self.deletions = DeletionStore(kernel.database, deletion_table(kernel.tables))
         self.features = tuple(each for each in kernel.features.values() if isinstance(each, Feature))
         self.mail = next((each for each in self.features if isinstance(each, MailService)), None)
-        kernel.follower.purge_by(self.remove_due)
+        kernel.follower.purge_by("accounts", self.remove_due)
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, self._profile, own_page=self._has_own_page)

@@ -1,32 +1,36 @@
 """What ends with an account, who can have it back, and what its owner may take along."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.purposes import OF_THE_ADDRESS, RESTORE_ACCOUNT
-from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.db.identities import Identity
 from limen.db.sessions import Session
-from limen.errors import InvalidToken, NotFound
+from limen.errors import InvalidCredential, InvalidToken, NotFound, Unavailable
 from limen.events import (
     AccountDeleted,
     AccountDeletionScheduled,
-    AccountDisowned,
     AccountExported,
     AccountRestored,
-    SessionsEnded,
 )
 from limen.feature import Feature
 from limen.features.accounts.store import DeletionStore
 from limen.features.mail.service import Letter, MailService
 from limen.kernel import Kernel
+from limen.ownership import shut_out
+
+_log = logging.getLogger("limen.accounts")
 
 MAX_REMOVALS = 100
-"""Accounts that one look at the due deletions removes; the next look follows."""
+"""Accounts that one look at the due deletions finds; the next look follows."""
+
+REMOVE_AGAIN_AFTER = timedelta(hours=6)
+"""When an account is tried again that could not be removed: the app's own rows may hold it."""
 
 Check = Callable[[AsyncConnection, object], Awaitable[bool]]
 
@@ -63,6 +67,7 @@ class Leaving:
         """Shut an account now and delete it after the grace; a link in a mail to its owner restores it until then.
 
         Raises:
+            InvalidCredential: somebody shut it meanwhile: its owner, or an operator for good.
             LastAdmin: nobody active would hold `*` any more.
         """
         kernel = self.kernel
@@ -71,8 +76,9 @@ class Leaving:
         event = AccountDeletionScheduled(at=now, subject=account.subject, client=client, due_at=due_at)
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, account.id):
-                await kernel.users.change_within(connection, account.id, {"is_active": False})
-            ended = await self.shut_out(connection, account.id, reason="account_closed")
+                if not await kernel.users.shut(connection, account.id):
+                    raise InvalidCredential("the account was shut meanwhile", user=account.id)
+            ended = await shut_out(kernel, connection, account.id, reason="account_closed")
             await self.deletions.schedule(connection, account.id, now=now, due_at=due_at)
             await kernel.one_time.void_within(connection, account.subject, OF_THE_ADDRESS)
             secret = await kernel.one_time.issue_within(
@@ -96,48 +102,41 @@ class Leaving:
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESTORE_ACCOUNT, token)
             user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
-            if user_id is None or not await self.restore_within(connection, user_id):
+            event = None if user_id is None else await self.restore_within(connection, user_id, client=client)
+            if event is None:
                 raise InvalidToken("no account is restored by this token")
-            event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
-            await kernel.events.record(connection, event)
         await kernel.events.publish(event)
 
-    async def restore_within(self, connection: AsyncConnection, user_id: object) -> bool:
-        """Cancel a deletion that the account itself asked for, inside a caller's transaction; False if none waits."""
-        if not await self.deletions.cancel_own(connection, user_id):
-            return False
-        return await self.kernel.users.change_within(connection, user_id, {"is_active": True})
+    async def restore_within(
+        self, connection: AsyncConnection, user_id: object, *, client: Client = NOWHERE
+    ) -> AccountRestored | None:
+        """Cancel a deletion that the account itself asked for, inside a caller's transaction.
 
-    async def remove_due(self) -> None:
-        """Delete the accounts whose grace is over; called now and then by every worker."""
-        for user_id in await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
-            account = await self.kernel.users.find(user_id)
-            if account is not None:
-                await self._remove(account, NOWHERE, only_if=self._is_due)
-
-    async def disown_within(self, connection: AsyncConnection, user_id: object) -> tuple[Revocation, ...]:
-        """Take back every way into an account, since they may be a stranger's: its owner has only just shown up.
-
-        Password, keys, identities and sessions go, in a caller's transaction; it applies the revocations after its
-        commit.
+        Returns:
+            what to publish after the commit; None if none waits.
         """
-        await self.kernel.identities.forget_all_within(connection, user_id)
-        taken = [entry for feature in self.features for entry in await feature.disown(connection, user_id)]
-        ended = await self.kernel.sessions.end_all_within(connection, user_id, reason="owner_changed")
-        return (*taken, *ended)
+        kernel = self.kernel
+        await kernel.users.hold(connection, user_id)  # before the deletion, as whoever bans it does
+        if not await self.deletions.cancel_own(connection, user_id):
+            return None
+        await kernel.users.change_within(connection, user_id, {"is_active": True})
+        event = AccountRestored(at=kernel.clock.now(), subject=str(user_id), client=client)
+        await kernel.events.record(connection, event)
+        return event
 
-    async def report_disowned(
-        self, user_id: object, taken: Iterable[Revocation], *, reason: str, client: Client = NOWHERE
-    ) -> None:
-        """Let a committed `disown_within` take effect here, and tell who listens."""
-        kernel, entries = self.kernel, tuple(taken)
-        kernel.revocation_log.apply(entries)
-        now, subject = kernel.clock.now(), str(user_id)
-        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
-        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
-        await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="owner_changed")
-        )
+    async def remove_due(self) -> int:
+        """Delete the accounts whose grace is over, and say how many; called now and then by every worker.
+
+        One that cannot be deleted (a table of the app's own refers to it, or nobody else administers) is logged and put
+        off, so that the others do not wait for it.
+
+        Raises:
+            Unavailable: the database is down.
+        """
+        removed = 0
+        while due := await self.deletions.list_due(self.kernel.clock.now(), limit=MAX_REMOVALS):
+            removed += sum([await self._remove_due(user_id) for user_id in due])
+        return removed
 
     async def export(self, user_id: object, *, client: Client = NOWHERE) -> Mapping[str, object]:
         """Whatever limen holds of a person, under the name of what holds it; never a secret (GDPR, article 15 and 20).
@@ -161,21 +160,6 @@ class Leaving:
         await kernel.events.publish(event)
         return found
 
-    async def shut_out(self, connection: AsyncConnection, user_id: object, *, reason: str) -> tuple[Revocation, ...]:
-        """End every session and refuse every credential of a user, inside a caller's transaction; what it then applies.
-
-        Raises:
-            NotFound: there is no such user.
-        """
-        kernel = self.kernel
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        entry = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [entry])
-        sessions = await kernel.sessions.end_all_within(connection, user_id, reason=reason)
-        return (*sessions, entry)
-
     def wake_mail(self) -> None:
         """After a commit that posted a letter: it can leave."""
         if self.mail is not None:
@@ -186,9 +170,9 @@ class Leaving:
         kernel, email = self.kernel, None if account.held.is_service else account.email
         deleted = AccountDeleted(at=kernel.clock.now(), subject=account.subject, client=client, email=email)
         async with kernel.database.transaction() as connection:
-            if only_if is not None and not await only_if(connection, account.id):
-                return False
             async with kernel.administrators.keep_one(connection, account.id):
+                if only_if is not None and not await only_if(connection, account.id):
+                    return False
                 entry = await kernel.users.remove(connection, account.id)
             if entry is None:
                 return False
@@ -198,6 +182,19 @@ class Leaving:
         kernel.revocation_log.apply([entry])
         await kernel.events.publish(deleted)
         return True
+
+    async def _remove_due(self, user_id: object) -> bool:
+        account = await self.kernel.users.find(user_id)
+        if account is None:
+            return False
+        try:
+            return await self._remove(account, NOWHERE, only_if=self._is_due)
+        except Unavailable:
+            raise
+        except Exception as error:
+            _log.error("account %s is due and cannot be deleted; it is tried again later: %s", user_id, error)
+            await self.deletions.put_off(user_id, until=self.kernel.clock.now() + REMOVE_AGAIN_AFTER)
+            return False
 
     async def _is_due(self, connection: AsyncConnection, user_id: object) -> bool:
         return await self.deletions.claim_due(connection, user_id, now=self.kernel.clock.now())

@@ -29,6 +29,7 @@ from limen.events import (
 )
 from limen.features.accounts.leaving import Leaving
 from limen.features.passwords.service import PasswordService
+from limen.ownership import shut_out
 
 
 class Greeter(Protocol):
@@ -100,12 +101,11 @@ class AccountService(Leaving):
                 user_id = await self._add(connection, address, name, digest, granted, own)
                 if self.greeter is not None and not is_verified:
                     await self.greeter.greet(connection, user_id, email=address, username=name)
+                registered = await self._record_new(connection, user_id, granted, client)
         except UniqueViolation as violation:
             _refuse_taken(violation)
         self.wake_mail()
         account = await self.get(user_id)
-        now = self.kernel.clock.now()
-        registered = Registered(at=now, subject=account.subject, client=client, roles=tuple(sorted(granted)))
         await self.kernel.events.publish(registered)
         return account
 
@@ -134,22 +134,19 @@ class AccountService(Leaving):
         name = None if username is None else username_identity(username)
         digest = await self._digest_of(password, address, name, values, client)
         own = {**(values or {}), "is_verified": False}
-        known, user_id = await self.kernel.users.find_by_identifier(address.canonical), None
+        known = await self.kernel.users.find_by_identifier(address.canonical)
+        event: Registered | RegisteredAgain | None = None
         if known is None:
-            user_id = await self._add_and_greet(self.greeter, address, name, digest, own)
-        if user_id is None:
-            to = known.email if known else address.typed
+            event = await self._add_and_greet(self.greeter, address, name, digest, own, client)
+        if event is None:
+            to, subject = (known.email, known.subject) if known else (address.typed, None)
+            event = RegisteredAgain(at=self.kernel.clock.now(), subject=subject, client=client)
             async with self.kernel.database.transaction() as connection:
                 await self._try_to_add(connection, digest, own)
                 await self.greeter.remind(connection, email=to)
+                await self.kernel.events.record(connection, event)
         self.wake_mail()
-        now = self.kernel.clock.now()
-        if user_id is not None:
-            roles = self._default_roles()
-            await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
-        else:
-            subject = known.subject if known else None
-            await self.kernel.events.publish(RegisteredAgain(at=now, subject=subject, client=client))
+        await self.kernel.events.publish(event)
 
     async def register_proved(self, *, email: str, client: Client = NOWHERE) -> Account:
         """Make an account without a password for somebody who has proved this address in another way.
@@ -163,10 +160,10 @@ class AccountService(Leaving):
             async with self.kernel.database.transaction() as connection:
                 proved = {"is_verified": True}
                 user_id = await self._add(connection, address, None, None, self._default_roles(), proved)
+                registered = await self._record_new(connection, user_id, self._default_roles(), client)
         except UniqueViolation as violation:
             _refuse_taken(violation)
-        now, roles = self.kernel.clock.now(), self._default_roles()
-        await self.kernel.events.publish(Registered(at=now, subject=str(user_id), client=client, roles=roles))
+        await self.kernel.events.publish(registered)
         return await self.get(user_id)
 
     async def get(self, user_id: object) -> Account:
@@ -285,6 +282,7 @@ class AccountService(Leaving):
 
         Raises:
             IncorrectLogin: the password is wrong.
+            InvalidCredential: the account was shut or deleted meanwhile.
             LastAdmin: nobody active would hold `*` any more.
         """
         account = await self.get_own(principal)
@@ -293,8 +291,8 @@ class AccountService(Leaving):
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
         if self.grace:
             await self.schedule_removal(account, client=client)
-        else:
-            await self.remove(account.id, client=client)
+        elif not await self._remove(account, client):
+            raise InvalidCredential("the account is gone meanwhile", user=account.id)
 
     async def set_active(self, user_id: object, active: bool, *, client: Client = NOWHERE) -> Account:
         """Let an account in again, or shut it out: every session ends and every credential is refused.
@@ -312,7 +310,7 @@ class AccountService(Leaving):
                 if not await kernel.users.change_within(connection, user_id, {"is_active": active}):
                     raise NotFound("no such user", user=user_id)
             await kernel.events.record(connection, changed)
-            ended = () if active else await self.shut_out(connection, user_id, reason="user_disabled")
+            ended = () if active else await shut_out(kernel, connection, user_id, reason="user_disabled")
             await (self.deletions.cancel if active else self.deletions.seal)(connection, user_id)
         kernel.revocation_log.apply(ended)
         await kernel.events.publish(changed)
@@ -382,21 +380,35 @@ class AccountService(Leaving):
         await kernel.rights.grant(connection, user_id, roles=roles)
         return user_id
 
+    async def _record_new(
+        self, connection: AsyncConnection, user_id: object, roles: Iterable[str], client: Client
+    ) -> Registered:
+        now = self.kernel.clock.now()
+        registered = Registered(at=now, subject=str(user_id), client=client, roles=tuple(sorted(roles)))
+        await self.kernel.events.record(connection, registered)
+        return registered
+
     async def _add_and_greet(
-        self, greeter: Greeter, email: Identity, username: Identity | None, digest: str, values: Mapping[str, object]
-    ) -> object | None:
-        """The key of the new account, or None if somebody was faster or the address is kept for who had it."""
+        self,
+        greeter: Greeter,
+        email: Identity,
+        username: Identity | None,
+        digest: str,
+        values: Mapping[str, object],
+        client: Client,
+    ) -> Registered | None:
+        """That there is a new account, or None if somebody was faster or the address is kept for who had it."""
         try:
             async with self.kernel.database.transaction() as connection:
                 async with trial(connection):
                     pass  # a known address has one too: its two statements are a tenth of all
                 user_id = await self._add(connection, email, None, digest, self._default_roles(), values)
                 await greeter.greet(connection, user_id, email=email, username=username)
+                return await self._record_new(connection, user_id, self._default_roles(), client)
         except UniqueViolation as violation:
             if "email_canonical" not in violation.constraint:
                 raise
             return None
-        return user_id
 
     async def _try_to_add(self, connection: AsyncConnection, digest: str, values: Mapping[str, object]) -> None:
         """Do the work of making an account; whatever else of a registration the database refuses, it refuses alike."""

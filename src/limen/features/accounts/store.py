@@ -41,6 +41,11 @@ class DeletionStore:
         due = and_(table.c.user_id == user_id, table.c.due_at <= now)
         return (await connection.execute(delete(table).where(due).returning(table.c.user_id))).first() is not None
 
+    async def put_off(self, user_id: object, *, until: datetime) -> None:
+        """Let an account that could not be deleted be due again later."""
+        table = self._table
+        await self._database.write(update(table).where(table.c.user_id == user_id).values(due_at=until))
+
     async def list_due(self, now: datetime, *, limit: int) -> tuple[object, ...]:
         """Whose time has come, the longest waiting first."""
         table = self._table

@@ -66,7 +66,7 @@ class ApiKeys(ApiKeyService, Feature):
         table = api_key_table(kernel.tables)
         self.store = ApiKeyStore(kernel.database, table, users=kernel.users, rights=kernel.rights)
         kernel.last_seen.watch("api_key", self.store.touch)
-        kernel.follower.purge_by(self.purge)
+        kernel.follower.purge_by("API keys", self.purge)
 
     def schemes(self) -> Sequence[Scheme]:
         carriers = [Carrier.HEADER, Carrier.BEARER]

@@ -240,9 +240,9 @@ class ApiKeyService:
         await self.kernel.revocation_log.append(connection, entries)
         return entries
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete keys that ended over 30 days ago."""
-        await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
+        return await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
 
     async def _revoke_leaked(self, key: ApiKey, client: Client) -> ApiKey:
         now = self.kernel.clock.now()

@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     insert,
     or_,
@@ -25,6 +24,7 @@ from limen.core.key_terms import KeyTerms
 from limen.core.rights import Held
 from limen.db.accounts import UserStore
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.rights import RightsStore
 from limen.db.users import UserMixin
 
@@ -191,10 +191,11 @@ class ApiKeyStore:
         is_due = or_(table.c.last_used_at.is_(None), table.c.last_used_at < now - USE_WRITTEN_EVERY)
         return update(table).where(table.c.id.in_(key_ids), is_due).values(last_used_at=now)
 
-    async def purge(self, before: datetime) -> None:
+    async def purge(self, before: datetime) -> int:
         """Delete keys that were revoked or ran out before this moment."""
         table = self._table
-        await self._database.write(delete(table).where(or_(table.c.ended_at < before, table.c.expires_at < before)))
+        ended = or_(table.c.ended_at < before, table.c.expires_at < before)
+        return await delete_expired(self._database, table, ended)
 
     async def _list(self, where: ColumnElement[bool], *, limit: int | None = None) -> tuple[ApiKey, ...]:
         table = self._table

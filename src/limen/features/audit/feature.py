@@ -65,7 +65,7 @@ class Audit(AuditService, Feature):
         self.chain = Chain(kernel.database, self.store, keys=keys, clock=kernel.clock)
         kernel.events.record_by(self.record)
         kernel.events.watch(self.note)
-        kernel.follower.purge_by(self.purge)
+        kernel.follower.purge_by("audit entries", self.purge)
 
     def listeners(self) -> Sequence[Listener]:
         return (self.hear,)

@@ -190,10 +190,11 @@ class AuditService:
         self._needs_seal = False
         await self.chain.seal()
 
-    async def purge(self) -> None:
-        """Delete entries that are older than the retention; the chain begins after them then."""
-        if self.retention is not None:
-            await self.chain.purge(before=self.kernel.clock.now() - self.retention)
+    async def purge(self) -> int:
+        """Delete entries that are older than the retention, and say how many; the chain begins after them then."""
+        if self.retention is None:
+            return 0
+        return await self.chain.purge(before=self.kernel.clock.now() - self.retention)
 
     async def _run(self) -> None:
         clock = self.kernel.clock

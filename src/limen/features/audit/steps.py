@@ -168,26 +168,28 @@ class Chain:
 
     # --- retention
 
-    async def purge(self, *, before: datetime) -> None:
+    async def purge(self, *, before: datetime) -> int:
         """Delete the beginning of the chain, up to the first entry that happened since; the head says from where on."""
-        while await self._purge_some(before):
-            pass
+        purged = 0
+        while some := await self._purge_some(before):
+            purged += some
+        return purged
 
-    async def _purge_some(self, before: datetime) -> bool:
+    async def _purge_some(self, before: datetime) -> int:
         store = self._store
         async with self._database.transaction() as connection:
             stored = await store.lock_head(connection)
             if stored is None or not stored.is_genuine(self._keys):
-                return False
+                return 0
             head = stored.head
             first = await store.first_kept(connection, since=before)
             through = min(head.seq if first is None else first - 1, head.anchor_seq + PURGE)
             anchor = await store.hash_at(connection, through) if through > head.anchor_seq else None
             if anchor is None:
-                return False
+                return 0
             await store.delete_through(connection, through)
             await store.move_head(connection, replace(head, anchor_seq=through, anchor_hash=anchor), self._keys.present)
-        return True
+        return through - head.anchor_seq
 
     # --- what was tampered with
 

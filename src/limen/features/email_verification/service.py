@@ -31,6 +31,7 @@ from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.features.password_reset.service import PasswordResetService
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 _log = logging.getLogger("limen.email_verification")
 
@@ -133,18 +134,19 @@ class EmailVerificationService:
             TooManyRequests: a limit is used up.
         """
         kernel, canonical = self.kernel, canonical_email(email)
-        await kernel.limits.take("verify", client=client, account=canonical)
-        account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
-        subject = account.subject if account else nobody(canonical or "")
-        handle = await kernel.one_time.find_by_code(VERIFY_EMAIL, code, subject=subject)
-        if account is None or handle is None:
-            raise InvalidToken("no such code waits for this address")
+        async with await kernel.limits.take("verify_code", client=client, account=canonical) as attempt:
+            account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
+            subject = account.subject if account else nobody(canonical or "")
+            handle = await kernel.one_time.find_by_code(VERIFY_EMAIL, code, subject=subject)
+            if account is None or handle is None:
+                raise InvalidToken("no such code waits for this address")
+            await attempt.give_back()
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_found_within(connection, VERIFY_EMAIL, handle)
-            proved = await self._prove(connection, waiting)
+            proved = await self._prove(connection, waiting, client)
         if waiting is None or proved is None:
             raise InvalidToken("the code was used meanwhile, or the account has another address")
-        return await self._proved(proved, waiting.payload, client)
+        return await self._proved(proved, waiting.payload)
 
     # --- another address
 
@@ -167,6 +169,7 @@ class EmailVerificationService:
         taken = await kernel.users.find_by_identifier(new.canonical)
         is_free = taken is None or taken.id == account.id
         change = self._change_of(account)
+        event = EmailChangeRequested(at=kernel.clock.now(), subject=account.subject, client=client)
         async with kernel.database.transaction() as connection:
             await kernel.addresses.ask(connection, change)
             secret = await kernel.one_time.issue_within(
@@ -178,8 +181,8 @@ class EmailVerificationService:
             )
             await self._post_confirmation(connection, new, secret, taken=None if is_free else taken)
             await self._tell_old(connection, change, kind=STOP_EMAIL_CHANGE, template="email_change_notice", new=new)
+            await kernel.events.record(connection, event)
         self.mail.wake()
-        event = EmailChangeRequested(at=kernel.clock.now(), subject=account.subject, client=client)
         await kernel.events.publish(event)
 
     async def undo_change(self, token: str, *, client: Client = NOWHERE) -> Account:
@@ -198,15 +201,15 @@ class EmailVerificationService:
         async with self._refusing_what_is_taken(), kernel.database.transaction() as connection:
             change = await self._bring_back(connection, token)
             subject = str(change.user_id)
-            await kernel.one_time.void_within(connection, subject, OF_THE_ADDRESS)
-            await self.accounts.restore_within(connection, change.user_id)
-            taken = await self.accounts.disown_within(connection, change.user_id)
+            restored = await self.accounts.restore_within(connection, change.user_id, client=client)
+            taken = await disown(kernel, connection, change.user_id, reason="email_change_undone", client=client)
             await self.resets.post_within(connection, subject, canonical=change.email_canonical, to=change.email)
             undone = EmailChangeUndone(at=kernel.clock.now(), subject=subject, client=client)
             await kernel.events.record(connection, undone)
         self.mail.wake()
-        await self.accounts.report_disowned(change.user_id, taken, reason="email_change_undone", client=client)
-        await kernel.events.publish(undone)
+        await report(kernel, taken)
+        for event in (undone,) if restored is None else (undone, restored):
+            await kernel.events.publish(event)
         return await self.accounts.get(change.user_id)
 
     # --- what a half-done sign-in waits for
@@ -237,31 +240,38 @@ class EmailVerificationService:
         kernel = self.kernel
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, VERIFY_EMAIL, token)
-            proved = await self._prove(connection, waiting)
+            proved = await self._prove(connection, waiting, client)
         if waiting is None:
             return None
         if proved is None:
             raise InvalidToken("the account has another address", subject=waiting.subject)
-        return await self._proved(proved, waiting.payload, client)
+        return await self._proved(proved, waiting.payload)
 
-    async def _prove(self, connection: AsyncConnection, waiting: Consumed | None) -> object | None:
-        """The key of the account whose address is proved now."""
-        user_id = None if waiting is None else self.kernel.users.parse_key(waiting.subject or "")
+    async def _prove(
+        self, connection: AsyncConnection, waiting: Consumed | None, client: Client
+    ) -> EmailVerified | None:
+        """That the address is the account's from now on, recorded; None if it has another."""
+        kernel = self.kernel
+        user_id = None if waiting is None else kernel.users.parse_key(waiting.subject or "")
         if waiting is None or user_id is None:
             return None
-        mailed_to = str(waiting.payload["email"])
-        return user_id if await self.kernel.addresses.prove(connection, user_id, mailed_to) else None
+        if not await kernel.addresses.prove(connection, user_id, str(waiting.payload["email"])):
+            return None
+        verified = EmailVerified(at=kernel.clock.now(), subject=str(user_id), client=client)
+        await kernel.events.record(connection, verified)
+        return verified
 
-    async def _proved(self, user_id: object, payload: Mapping[str, object], client: Client) -> Account:
+    async def _proved(self, verified: EmailVerified, payload: Mapping[str, object]) -> Account:
         """Tell who listens; and if the account waited with a username, it is called so from now on."""
+        account = await self.accounts.get_by_subject(verified.subject or "")
         if "username" in payload:
+            name = str(payload["username"])
             try:
-                await self.accounts.change(user_id, username=str(payload["username"]), values={}, client=client)
+                account = await self.accounts.change(account.id, username=name, values={}, client=verified.client)
             except UsernameTaken:
                 _log.info("a username was taken before its account was verified")
-        event = EmailVerified(at=self.kernel.clock.now(), subject=str(user_id), client=client)
-        await self.kernel.events.publish(event)
-        return await self.accounts.get(user_id)
+        await self.kernel.events.publish(verified)
+        return account
 
     def _change_of(self, account: Account) -> AddressChange:
         now = self.kernel.clock.now()

@@ -51,6 +51,10 @@ class LimitSettings(BaseSettings):
     limits_verify_address: Limit = Field(default="300/hour", description="the same from one address")
     limits_magic_link: Limit = Field(default="10/hour", description="sign-in links to one account")
     limits_magic_link_address: Limit = Field(default="300/hour", description="the same from one address")
+    limits_code: Limit = Field(
+        default="10/hour", description="wrong codes of one account, each purpose by itself; links are not counted here"
+    )
+    limits_code_address: Limit = Field(default="60/hour", description="the same from one address")
     limits_other: Limit = Field(default="30/hour", description="whatever else is limited, per account")
     limits_other_address: Limit = Field(default="300/hour", description="the same from one address")
     limits_refresh: Limit = Field(
@@ -106,7 +110,7 @@ class Limits(LimitService, Feature):
         self.meter = Meter(kernel.clock)
         self.table = try_table(kernel.tables)  # in the metadata wherever tries are kept
         self.store = _store(given.limits_store, kernel, self.table)
-        kernel.follower.purge_by(self.store.purge)
+        kernel.follower.purge_by("limits", self.store.purge)
         kernel.limits.keep_by(self)
 
     def tables(self, kernel_tables: Tables) -> Sequence[Table]:
@@ -150,8 +154,20 @@ def _plans(given: LimitSettings) -> Mapping[str, Plan]:
         )
         for action, (by_account, by_address) in others.items()
     }
-    growing = None if login is None else Budget.growing(login)
-    return {"login": Plan(by_account=growing, by_address=_budget(address), waits=True, knows=True), **plans}
+    code = _code_plan(given, off=(login is None, address is None))
+    return {
+        "login": Plan(by_account=_growing(login), by_address=_budget(address), waits=True, knows=True),
+        **plans,
+        "verify_code": code,
+        "magic_link_code": code,
+    }
+
+
+def _code_plan(given: LimitSettings, *, off: tuple[bool, bool]) -> Plan:
+    """Six digits are guessed sooner than a password is: who uses it up again and again waits longer and longer."""
+    by_account = _unless_off(given, "limits_code", given.limits_code, off=off[0])
+    by_address = _unless_off(given, "limits_code_address", given.limits_code_address, off=off[1])
+    return Plan(by_account=_growing(by_account), by_address=_budget(by_address), waits=True)
 
 
 def _rates(given: LimitSettings) -> Mapping[str, Rate | None]:
@@ -168,6 +184,10 @@ def _rates(given: LimitSettings) -> Mapping[str, Rate | None]:
 def _unless_off(given: LimitSettings, name: str, text: str, *, off: bool) -> Rate | None:
     """What the setting says; where it is not set and its kind is off, it is off too."""
     return None if off and name not in given.model_fields_set else parse_budget(text)
+
+
+def _growing(rate: Rate | None) -> Budget | None:
+    return None if rate is None else Budget.growing(rate)
 
 
 def _budget(rate: Rate | None) -> Budget | None:

@@ -29,6 +29,7 @@ from limen.core.clock import Clock
 from limen.core.opaque import digest
 from limen.core.tries import MARK, TIME, Budget
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.types import Timestamp, from_epoch
 from limen.errors import Unavailable
 from limen.feed.redis import connect
@@ -69,8 +70,8 @@ class TryStore(Protocol):
         """
         ...
 
-    async def purge(self) -> None:
-        """Drop the lines that say nothing any more."""
+    async def purge(self) -> int:
+        """Drop the lines that say nothing any more; how many."""
         ...
 
     async def aclose(self) -> None:
@@ -107,9 +108,10 @@ class MemoryTries:
         for each in [each for each in self._lines if each == name or each.startswith(f"{name}.")]:
             del self._lines[each]
 
-    async def purge(self) -> None:
-        now = self._clock.time()
+    async def purge(self) -> int:
+        now, before = self._clock.time(), len(self._lines)
         self._lines = {name: line for name, line in self._lines.items() if line[0] > now and line[1]}
+        return before - len(self._lines)
 
     async def aclose(self) -> None:
         return None
@@ -162,9 +164,9 @@ class DatabaseTries:
         lines = or_(column == name, column.startswith(f"{name}.", autoescape=True))
         await self._database.write(delete(self._table).where(lines))
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         gone = or_(self._table.c.expires_at <= self._clock.now(), self._table.c.marks == "")
-        await self._database.write(delete(self._table).where(gone))
+        return await delete_expired(self._database, self._table, gone)
 
     async def aclose(self) -> None:
         return None
@@ -241,8 +243,9 @@ class RedisTries:
             async for key in self._redis.scan_iter(match=f"{self._prefix}{name}.*", count=1000):
                 await self._redis.delete(key)
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """The server does it by itself."""
+        return 0
 
     async def aclose(self) -> None:
         await self._redis.aclose()

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import is_placeholder
 from limen.feature import Feature
 from limen.features.accounts.service import AccountService
 from limen.features.magic_links.routes import routes
@@ -23,7 +24,7 @@ class MagicLinkSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIMEN_MAGIC_LINKS_", env_file=".env", extra="ignore", frozen=True)
 
-    minutes: float = Field(default=15, gt=0, le=1440, description="how long a link or code is good")
+    minutes: float = Field(default=10, gt=0, le=1440, description="how long a link or code is good")
     sign_up: bool = Field(default=False, description="whether an address without an account gets a link and an account")
     page: PagePath | None = Field(
         default=None, description="path of your own page for the link, such as `/welcome`; without it, limen's"
@@ -55,10 +56,10 @@ class MagicLinks(MagicLinkService, Feature):
         self._has_own_page, self._next = settings.page is None, settings.next
         self.page = settings.page or f"{kernel.auth_prefix}/magic-link/verify"
 
-    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:  # noqa: ARG002 - the seam's shape
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         """Whoever has an address that mail reaches can ask for a link."""
-        account = await self.kernel.users.find(user_id)
-        return account is not None and account.has_address
+        address = await self.kernel.users.address_within(connection, user_id)
+        return address is not None and not is_placeholder(address)
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, own_page=self._has_own_page, next_path=self._next)

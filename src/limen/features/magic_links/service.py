@@ -11,7 +11,6 @@ from limen.core.identity import NO_ADDRESS, canonical_email
 from limen.core.login import Completed, Pending, Proof
 from limen.core.opaque import digest, matches
 from limen.core.purposes import MAGIC_LINK
-from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.one_time import Consumed, nobody
 from limen.errors import AnotherBrowser, EmailTaken, InvalidToken
@@ -19,6 +18,7 @@ from limen.events import EmailVerified, LoginFailed, MagicLinkRequested
 from limen.features.accounts.service import AccountService
 from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 AMR = ("otp",)
 """RFC 8176 §2: a one-time password; it has no word for a mailbox."""
@@ -119,13 +119,14 @@ class MagicLinkService:
             TooManyRequests, InvalidScope, InvalidRequest: as in `sign_in`.
         """
         kernel, wish, canonical = self.kernel, wish or Wish(), canonical_email(email)
-        await kernel.limits.take("magic_link", client=client, account=canonical)
-        account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
-        subject = account.subject if account else nobody(canonical or "")
-        handle = await kernel.one_time.find_by_code(MAGIC_LINK, code, subject=subject)
-        if handle is None:
-            await self._report_refusal(email, account, client)
-            raise InvalidToken("no such code waits for this address")
+        async with await kernel.limits.take("magic_link_code", client=client, account=canonical) as attempt:
+            account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
+            subject = account.subject if account else nobody(canonical or "")
+            handle = await kernel.one_time.find_by_code(MAGIC_LINK, code, subject=subject)
+            if handle is None:
+                await self._report_refusal(email, account, client)
+                raise InvalidToken("no such code waits for this address")
+            await attempt.give_back()
         waiting = Consumed(subject=subject, payload=await kernel.one_time.standing(MAGIC_LINK, subject=subject))
         _check_browser(waiting.payload, wish)
         return await self._go(waiting, handle, wish, client)
@@ -145,17 +146,17 @@ class MagicLinkService:
         If it was not before, password, keys and sessions may be those of somebody who registered with a stranger's
         address and waited for its owner: they are taken back.
         """
-        kernel, taken = self.kernel, list[Revocation]()
-        is_new_owner = not account.columns["is_verified"]
+        kernel, taken = self.kernel, None
+        event = EmailVerified(at=kernel.clock.now(), subject=account.subject, client=client)
         async with kernel.database.transaction() as connection:
             used = await kernel.one_time.consume_found_within(connection, MAGIC_LINK, handle)
             if used is None or not await self._is_still(connection, account, used):
                 raise InvalidToken("the link was used meanwhile, or the account has another address")
-            if is_new_owner:
-                taken.extend(await self.accounts.disown_within(connection, account.id))
-        if is_new_owner:
-            await self.accounts.report_disowned(account.id, taken, reason="email_verified", client=client)
-            event = EmailVerified(at=kernel.clock.now(), subject=account.subject, client=client)
+            if not account.columns["is_verified"]:
+                taken = await disown(kernel, connection, account.id, reason="email_verified", client=client)
+                await kernel.events.record(connection, event)
+        if taken is not None:
+            await report(kernel, taken)
             await kernel.events.publish(event)
 
     async def _is_still(self, connection: AsyncConnection, account: Account, used: Consumed) -> bool:

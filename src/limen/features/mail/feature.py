@@ -103,7 +103,7 @@ class Mail(MailService, Feature):
             sender=self.sender,
         )
         self._tells = settings.mail_notices if self._notices is None else self._notices
-        kernel.follower.purge_by(self.purge)
+        kernel.follower.purge_by("letters", self.purge)
 
     def tables(self, kernel_tables: Tables) -> Sequence[Table]:
         return (outbox_table(kernel_tables),)

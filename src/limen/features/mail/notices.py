@@ -19,6 +19,8 @@ from limen.events import (
     ApiKeyCreated,
     ApiKeyLeaked,
     Event,
+    IdentityLinked,
+    IdentityUnlinked,
     LoggedIn,
     PasswordChanged,
     RefreshReused,
@@ -100,6 +102,10 @@ def notice_of(event: Event) -> Notice | None:
             return Notice("key_leaked", {"key_name": innocent(event.name), "key_id": event.key_id, "at": at})
         case SessionsEnded() if event.session_ids and event.reason in ENDED_BY_OTHERS:
             return Notice("sessions_ended", {"at": at})
+        case IdentityLinked() if not event.by_sign_up:
+            return Notice("identity_linked", {"provider": innocent(event.provider), "at": at})
+        case IdentityUnlinked():
+            return Notice("identity_unlinked", {"provider": innocent(event.provider), "at": at})
         case RefreshReused():
             return Notice("session_stolen", {"at": at})
         case AccountDeleted():

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import is_placeholder
 from limen.core.opaque import new_id
 from limen.core.sealing import Sealer
 from limen.features.mail.delivery import Delivery, bond
@@ -106,9 +107,9 @@ class MailService:
         addressed, letter_id = self._addressed(letter), new_id(now.timestamp())
         return compose(addressed, sender=self.sender, template=letter.template, letter_id=letter_id, posted_at=now)
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Forget letters that were given up over 30 days ago."""
-        await self.store.purge(self.kernel.clock.now() - KEEP_GIVEN_UP)
+        return await self.store.purge(self.kernel.clock.now() - KEEP_GIVEN_UP)
 
     def _posted(self, letter: Letter) -> Posted:
         now = self.kernel.clock.now()
@@ -125,5 +126,6 @@ class MailService:
 
     def _addressed(self, letter: Letter) -> Addressed:
         """Whatever a letter lacks shows now, to whoever posts it, not hours later to nobody."""
-        address(letter.to)
-        return Addressed(to=letter.to, words=self.wording.say(letter.template, letter.values))
+        to = NOBODY if is_placeholder(letter.to) else letter.to
+        address(to)
+        return Addressed(to=to, words=self.wording.say(letter.template, letter.values))

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.types import Timestamp
 
 MAX_SEEN = 100
@@ -106,9 +107,9 @@ class OutboxStore:
         statement = select(*columns).order_by(table.c.posted_at, table.c.id).limit(limit)
         return tuple(Waiting(**row._mapping) for row in await self._database.read(statement))
 
-    async def purge(self, before: datetime) -> None:
+    async def purge(self, before: datetime) -> int:
         """Delete what was given up before then."""
-        await self._database.write(delete(self._table).where(self._table.c.given_up_at < before))
+        return await delete_expired(self._database, self._table, self._table.c.given_up_at < before)
 
     async def _change(self, letter: Claimed, values: dict[str, object]) -> None:
         table = self._table

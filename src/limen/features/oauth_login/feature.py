@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.policy import Policy
 from limen.core.return_to import ReturnTo
-from limen.core.revocations import Revocation
 from limen.core.sealing import Sealer
 from limen.db.tables import Tables
 from limen.errors import ConfigurationError, InvalidRequest
@@ -123,10 +122,6 @@ class OAuthLogin(OAuthLoginService, Feature):
         for name in unread_names(OAuthLoginSettings.model_fields):
             shown.append(Finding(id="limen.W081", sentence=f"{name} is set and nothing reads it"))
         return shown
-
-    async def disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
-        await self._store.forget_identities(connection, user_id)
-        return ()
 
     async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         return any(map(self.is_offered, await self.kernel.identities.issuers_of(connection, user_id)))

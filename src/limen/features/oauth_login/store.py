@@ -36,7 +36,6 @@ class OAuthLoginStore:
         self._users = tables.users
         self._key = tables.user_key
         self._identities = tables.identities
-        self._secrets = tables.one_time_secrets
 
     async def keep(self, identity_id: UUID, *, sealed: bytes, expires_at: datetime | None) -> None:
         """Put the tokens of a sign-in in the place of earlier ones; nothing is kept of an identity that is gone."""
@@ -102,14 +101,6 @@ class OAuthLoginStore:
         )
         statement = update(self._users).where(is_unproved).values(is_verified=True).returning(self._key)
         return (await connection.execute(statement)).first() is not None
-
-    async def forget_identities(self, connection: AsyncConnection, user_id: object) -> None:
-        """Take every account elsewhere from a user."""
-        await connection.execute(delete(self._identities).where(self._identities.c.user_id == user_id))
-
-    async def void_secrets(self, connection: AsyncConnection, user_id: object) -> None:
-        """Let every one-time secret that a user still has be good for nothing."""
-        await connection.execute(delete(self._secrets).where(self._secrets.c.subject == str(user_id)))
 
     def _is(self, tokens: SealedTokens) -> ColumnElement[bool]:
         return and_(self._table.c.identity_id == tokens.identity_id, self._table.c.version == tokens.version)

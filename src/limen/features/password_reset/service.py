@@ -11,11 +11,12 @@ from limen.core.revocations import Revocation
 from limen.db.accounts import Account
 from limen.db.one_time import Consumed, nobody
 from limen.errors import InvalidToken
-from limen.events import EmailVerified, PasswordChanged, PasswordReset, PasswordResetRequested
+from limen.events import EmailVerified, Event, PasswordChanged, PasswordReset, PasswordResetRequested
 from limen.features.accounts.service import AccountService
 from limen.features.mail.service import NOBODY, Letter, MailService
 from limen.features.passwords.service import PasswordService
 from limen.kernel import Kernel
+from limen.ownership import Disowned, disown, lock_out, report
 
 
 class PasswordResetService:
@@ -86,26 +87,30 @@ class PasswordResetService:
         await self.passwords.check_new(new_password, context=context, field="new_password")
         digest = await self.passwords.hasher.hash(new_password)
         is_new_owner = not account.columns["is_verified"] and kernel.settings.email_verification != "off"
-        taken: tuple[Revocation, ...] = ()
+        taken: Disowned | None = None
+        locked_out: tuple[Revocation, ...] = ()
         now = kernel.clock.now()
         changed = PasswordChanged(at=now, subject=account.subject, client=client)
-        was_reset = PasswordReset(at=now, subject=account.subject, client=client)
+        done: tuple[Event, ...] = (PasswordReset(at=now, subject=account.subject, client=client),)
+        if not account.columns["is_verified"]:
+            done = (EmailVerified(at=now, subject=account.subject, client=client), *done)
         async with kernel.database.transaction() as connection:
             waiting = await kernel.one_time.consume_within(connection, RESET_PASSWORD, token)
             if waiting is None or not await self._prove(connection, account, waiting):
                 raise InvalidToken("the reset was used meanwhile, or the account has another address")
-            if not account.columns["is_verified"]:  # whoever came in from elsewhere never proved this address
-                await kernel.identities.forget_all_within(connection, account.id)
             if is_new_owner:
-                taken = await self.accounts.disown_within(connection, account.id)
+                taken = await disown(kernel, connection, account.id, reason="email_verified", client=client)
+            elif not account.columns["is_verified"]:  # whoever came in from elsewhere never proved this address
+                await kernel.identities.forget_all_within(connection, account.id)
+                locked_out = (await lock_out(kernel, connection, account.id),)
             ended = await self.passwords.set_within(connection, changed, account.id, digest)
-            await kernel.events.record(connection, was_reset)
-        await self.passwords.report(changed, ended)
-        if is_new_owner:
-            await self.accounts.report_disowned(account.id, taken, reason="email_verified", client=client)
-        if not account.columns["is_verified"]:
-            await kernel.events.publish(EmailVerified(at=now, subject=account.subject, client=client))
-        await kernel.events.publish(was_reset)
+            for event in done:
+                await kernel.events.record(connection, event)
+        await self.passwords.report(changed, (*ended, *locked_out))
+        if taken is not None:
+            await report(kernel, taken)
+        for event in done:
+            await kernel.events.publish(event)
 
     async def _account_of(self, waiting: Consumed | None) -> Account:
         """The account whose reset waits.

@@ -52,7 +52,7 @@ class Services(ServiceAccounts, Feature):
         self.audiences = frozenset(load(ServiceSettings).audiences if self._audiences is None else self._audiences)
         table = service_credential_table(kernel.tables)
         self.store = ServiceStore(kernel.database, table, users=kernel.users, rights=kernel.rights)
-        kernel.follower.purge_by(self.purge)
+        kernel.follower.purge_by("credentials of services", self.purge)
 
     def client_methods(self) -> Sequence[ClientMethod]:
         return (

@@ -226,9 +226,9 @@ class ServiceAccounts:
         await self.kernel.events.publish(event)
         return completed
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete credentials that ended over 30 days ago."""
-        await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
+        return await self.store.purge(self.kernel.clock.now() - KEEP_ENDED)
 
     def _declared(self, roles: Iterable[str], permissions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
         known = self.kernel.vocabulary.knows_permission

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Row, Table, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.rights import Held
 from limen.db.accounts import Account, UserStore
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 from limen.db.rights import RightsStore
 from limen.db.users import UserMixin
 
@@ -102,10 +103,11 @@ class ServiceStore:
         statement = update(table).where(mine).values(ended_at=now).returning(table.c.id)
         return (await connection.execute(statement)).first() is not None
 
-    async def purge(self, before: datetime) -> None:
+    async def purge(self, before: datetime) -> int:
         """Delete what ended before this moment."""
         table = self._table
-        await self._database.write(delete(table).where(or_(table.c.ended_at < before, table.c.expires_at < before)))
+        ended = or_(table.c.ended_at < before, table.c.expires_at < before)
+        return await delete_expired(self._database, table, ended)
 
     async def _select(self, where: ColumnElement[bool]) -> tuple[ServiceCredential, ...]:
         table = self._table

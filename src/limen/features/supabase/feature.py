@@ -153,7 +153,7 @@ class Supabase(SupabaseService, Feature):
         table = supabase_session_table(kernel.tables)
         self.store = SupabaseSessionStore(kernel.database, table, clock=kernel.clock)
         self.sealer = Sealer(kernel.derived_keys("supabase sessions"))
-        kernel.follower.purge_by(self.store.purge)
+        kernel.follower.purge_by("Supabase sessions", self.store.purge)
         kernel.sessions.also_end(self.end_all_within)
 
     def uid_of(self, principal: Principal) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
 from limen.db.database import Database
+from limen.db.expired import delete_expired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +115,9 @@ class SupabaseSessionStore:
         rows = (await connection.execute(delete(table).where(table.c.user_id == user_id).returning(*table.c))).all()
         return tuple(map(_session, rows))
 
-    async def purge(self) -> None:
+    async def purge(self) -> int:
         """Delete what is over."""
-        await self._database.write(delete(self._table).where(self._table.c.ends_at <= self._clock.now()))
+        return await delete_expired(self._database, self._table, self._table.c.ends_at <= self._clock.now())
 
 
 def _session(row: Row[tuple[object, ...]]) -> StoredSession:

@@ -11,7 +11,6 @@ from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity as Name
 from limen.core.identity import canonical_email
 from limen.core.opaque import parse_uuid
-from limen.core.revocations import Revocation, Revoked
 from limen.db.accounts import Account
 from limen.db.database import UniqueViolation
 from limen.db.identities import Identity
@@ -26,11 +25,12 @@ from limen.errors import (
     NotFound,
     SignUpClosed,
 )
-from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, Registered, SessionsEnded
+from limen.events import IdentityLinked, IdentityUnlinked, Registered
 from limen.feature import Feature
 from limen.features.oauth_login.providers.provider import Person
 from limen.features.oauth_login.store import OAuthLoginStore
 from limen.kernel import Kernel
+from limen.ownership import disown, report
 
 TRIES = 3  # of two sign-ups by one identity or address at once, the later looks again
 
@@ -111,10 +111,10 @@ class Recognition:
         if known is None:
             try:
                 async with kernel.database.transaction() as connection:
-                    identity_id = await self._link(connection, session.user_id, provider, person)
+                    identity_id, linked = await self._link(connection, session.user_id, provider, person, client)
             except UniqueViolation:
                 raise IdentityTaken("linked meanwhile", provider=provider) from None
-            await self._tell_linked(session.user_id, provider, client)
+            await kernel.events.publish(linked)
             return Arrival(user_id=session.user_id, identity_id=identity_id)
         if known.user_id != session.user_id:
             raise IdentityTaken("the identity is another account's", provider=provider)
@@ -142,8 +142,8 @@ class Recognition:
                 raise NotFound("not an identity of this user's", identity=identity_id)
             if not await self._has_way_in(connection, user_id):
                 raise LastCredential("nothing else lets this user in", subject=subject)
-        now = kernel.clock.now()
-        event = IdentityUnlinked(at=now, subject=subject, client=client, provider=gone.provider)
+            event = IdentityUnlinked(at=kernel.clock.now(), subject=subject, client=client, provider=gone.provider)
+            await kernel.events.record(connection, event)
         await kernel.events.publish(event)
 
     async def _welcome(self, known: Identity, person: Person) -> Arrival:
@@ -187,9 +187,11 @@ class Recognition:
                 values={**own, "is_verified": person.email_verified},
             )
             await kernel.rights.grant(connection, user_id, roles=roles)
-            identity_id = await self._let_in(connection, user_id, provider, person)
-        await kernel.events.publish(Registered(at=kernel.clock.now(), subject=str(user_id), client=client))
-        await self._tell_linked(user_id, provider, client)
+            registered = Registered(at=kernel.clock.now(), subject=str(user_id), client=client, roles=roles)
+            await kernel.events.record(connection, registered)
+            identity_id, linked = await self._let_in(connection, user_id, provider, person, client, by_sign_up=True)
+        await kernel.events.publish(registered)
+        await kernel.events.publish(linked)
         return Arrival(user_id=user_id, identity_id=identity_id)
 
     async def _join(
@@ -199,8 +201,8 @@ class Recognition:
         async with self._kernel.database.transaction() as connection:
             if not await self._kernel.users.lock_verified(connection, account.id, canonical=canonical):
                 return None
-            identity_id = await self._let_in(connection, account.id, provider, person)
-        await self._tell_linked(account.id, provider, client)
+            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
+        await self._kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
     async def _claim(
@@ -215,32 +217,11 @@ class Recognition:
         async with kernel.database.transaction() as connection:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
-            entries = await self._disown(connection, account.id)
-            identity_id = await self._let_in(connection, account.id, provider, person)
-        kernel.revocation_log.apply(entries)
-        now, subject = kernel.clock.now(), account.subject
-        reason = "address_proved"
-        await kernel.events.publish(AccountDisowned(at=now, subject=subject, client=client, reason=reason))
-        ids = tuple(entry.target for entry in entries if entry.kind is Revoked.SESSION)
-        await kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason=reason)
-        )
-        await self._tell_linked(account.id, provider, client)
+            taken = await disown(kernel, connection, account.id, reason="address_proved", client=client)
+            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
+        await report(kernel, taken)
+        await kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
-
-    async def _disown(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
-        kernel = self._kernel
-        entries: list[Revocation] = []
-        for feature in self._features():
-            entries += await feature.disown(connection, user_id)
-        await self._store.void_secrets(connection, user_id)
-        entries += await kernel.sessions.end_all_within(connection, user_id, reason="address_proved")
-        epoch = await kernel.rights.count(connection, user_id)
-        if epoch is None:
-            raise NotFound("no such user", user=user_id)
-        lockout = kernel.users.lockout(user_id, epoch=epoch)
-        await kernel.revocation_log.append(connection, [lockout])
-        return (*entries, lockout)
 
     async def _has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         for feature in self._features():
@@ -251,16 +232,36 @@ class Recognition:
     def _features(self) -> Sequence[Feature]:
         return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
 
-    async def _let_in(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
+    async def _let_in(
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        provider: str,
+        person: Person,
+        client: Client,
+        *,
+        by_sign_up: bool = False,
+    ) -> tuple[UUID, IdentityLinked]:
         """Link the identity of somebody who only came to sign in: of a deleted account it stays outside."""
-        identity_id = await self._link(connection, user_id, provider, person)
+        linked = await self._link(connection, user_id, provider, person, client, by_sign_up=by_sign_up)
         # After the insert: it waits for a deletion that is under way, and then this sees what that left.
         if await self._kernel.identities.is_departed(connection, person.issuer, person.subject):
             raise AccessDenied("the account of this identity was deleted", provider=provider)
-        return identity_id
+        return linked
 
-    async def _link(self, connection: AsyncConnection, user_id: object, provider: str, person: Person) -> UUID:
-        return await self._kernel.identities.link(
+    async def _link(
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        provider: str,
+        person: Person,
+        client: Client,
+        *,
+        by_sign_up: bool = False,
+    ) -> tuple[UUID, IdentityLinked]:
+        """The identity's id, and what to publish after the commit."""
+        kernel = self._kernel
+        identity_id = await kernel.identities.link(
             connection,
             user_id,
             provider=provider,
@@ -268,11 +269,11 @@ class Recognition:
             subject=person.subject,
             email=_address(person),
         )
-
-    async def _tell_linked(self, user_id: object, provider: str, client: Client) -> None:
-        now = self._kernel.clock.now()
-        event = IdentityLinked(at=now, subject=str(user_id), client=client, provider=provider)
-        await self._kernel.events.publish(event)
+        linked = IdentityLinked(
+            at=kernel.clock.now(), subject=str(user_id), client=client, provider=provider, by_sign_up=by_sign_up
+        )
+        await kernel.events.record(connection, linked)
+        return identity_id, linked
 
 
 def _address(person: Person) -> str | None:
