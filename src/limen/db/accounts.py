@@ -44,9 +44,9 @@ class Account:
         return str(self.columns["email"])
 
     @property
-    def has_address(self) -> bool:
-        """Whether the address is this account's own, not a placeholder or what another issuer merely says."""
-        return not is_placeholder(str(self.columns["email_canonical"]))
+    def mailbox(self) -> str | None:
+        """The address, if it is this account's own; None for a placeholder, or what another issuer merely says."""
+        return None if is_placeholder(str(self.columns["email_canonical"])) else self.email
 
 
 class UserStore(Generic[U]):

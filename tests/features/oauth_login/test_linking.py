@@ -12,7 +12,7 @@ from limen import Accounts, ApiKeys
 from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, SessionsEnded
 from limen.features import EmailVerification, Mail, PasswordReset
 from limen.features.trusted_issuers import TrustedIssuer, TrustedIssuers
-from limen.testing import PASSWORD, FakePerson, FakeProvider
+from limen.testing import PASSWORD, FakePerson, FakeProvider, outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,26 @@ async def test_an_address_that_nobody_verified_is_shown_and_stays_free_for_its_o
         401,
         "invalid_credentials",
     )
+
+
+async def test_nothing_is_mailed_to_an_address_that_nobody_verified(
+    open_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMEN_ACCOUNTS_DELETION_GRACE_DAYS", "1")
+    site = await open_site(more=(Mail(),))
+    letters, accounts = outbox(site.mini.auth), site.mini.auth[Accounts]
+    for number, is_verified in enumerate((False, True)):
+        email = f"ann-{number}@example.com"
+        site.fake.person = FakePerson(subject=email, email=email, email_verified=is_verified)
+        ann = site.browser()
+        await ann.sign_in()
+        user_id = accounts.kernel.users.parse_key((await ann.me()).json()["id"])
+        await accounts.schedule_removal(await accounts.get(user_id))
+        await accounts.remove(user_id)
+    posted = [(letter.to, letter.template) for letter in await letters.letters()]
+    assert ("ann-1@example.com", "deletion_scheduled") in posted
+    assert len(posted) > 1
+    assert {to for to, _ in posted} == {"ann-1@example.com"}
 
 
 async def test_where_addresses_must_be_proved_nobody_signs_up_with_one_that_nobody_verified(open_site: Any) -> None:

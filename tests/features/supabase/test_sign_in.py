@@ -8,7 +8,7 @@ from tests.features.answers import refused
 from tests.features.supabase.conftest import ALICE, PASSWORD, SupabaseApp
 from tests.features.supabase.contract import CheckedSupabase
 
-from limen import Accounts
+from limen import Accounts, Sessions
 from limen.events import LoggedIn, LoginFailed, SessionsEnded
 from limen.testing import FakeClock
 
@@ -204,6 +204,9 @@ async def test_whoever_is_signed_out_everywhere_is_signed_out_of_supabases_sessi
         refused(await browser.get("/me"), 401, "invalid_token")
     assert (await bob.get("/me")).json()["email"] == "bob@example.com"
     assert len(app.mini.heard(SessionsEnded)[0].session_ids) == 2
+    assert await app.auth[Sessions].end_everybodys() == 2
+    for browser in (bob, boss):
+        refused(await browser.get("/me"), 401, "invalid_token")
     assert (await alice.post("/auth/supabase/sign-in", json=ALICE)).status_code == 200
     assert (await alice.get("/me")).json()["id"] == row
 

@@ -323,7 +323,7 @@ class AccountService(Leaving):
             NotFound: there is no such account.
             Conflict: the address is what another issuer merely says; it is free, and nobody can vouch for it here.
         """
-        if verified and not (await self.get(user_id)).has_address:
+        if verified and (await self.get(user_id)).mailbox is None:
             raise Conflict("the account has no address of its own", user=user_id)
         account = await self.change(user_id, values={"is_verified": verified}, client=client)
         if not verified and self.greeter is not None and self.greeter.is_required:

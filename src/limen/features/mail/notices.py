@@ -78,9 +78,7 @@ class Notices:
         if isinstance(event, AccountDeleted):
             return event.email
         account = await self._mail.kernel.users.find_by_subject(event.subject or "")
-        if account is None or account.held.is_service or not account.has_address:
-            return None
-        return account.email
+        return None if account is None or account.held.is_service else account.mailbox
 
     def _may_send(self, notice: Notice, subject: str) -> bool:
         try:

@@ -151,7 +151,7 @@ class SessionService:
     async def end_everybodys(self, *, client: Client = NOWHERE) -> int:
         """End every session of everybody, so many in one transaction (ASVS 7.4.5); how many they were.
 
-        Sessions at other issuers and API keys go on.
+        This app's own cookies of sessions at Supabase are among them. Tokens of other issuers and API keys go on.
 
         Raises:
             Unavailable: the database is down; what was ended before stays so.

@@ -154,7 +154,7 @@ class Supabase(SupabaseService, Feature):
         self.store = SupabaseSessionStore(kernel.database, table, clock=kernel.clock)
         self.sealer = Sealer(kernel.derived_keys("supabase sessions"))
         kernel.follower.purge_by("Supabase sessions", self.store.purge)
-        kernel.sessions.also_end(self.end_all_within)
+        kernel.sessions.also_end(self)
 
     def uid_of(self, principal: Principal) -> str | None:
         return principal.subject if principal.issuer == self.people.issuer else None

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -323,8 +323,11 @@ class SupabaseService:
 
     async def end_all_within(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
         """Forget every session of a user inside a caller's transaction: nobody has their tokens any more."""
-        ended = await self.store.end_all(connection, user_id)
-        return [self._entry(claims_within(token)) for token in self._access_tokens(ended)]
+        return self._entries(await self.store.end_all(connection, user_id))
+
+    async def end_some_within(self, connection: AsyncConnection, *, limit: int) -> Sequence[Revocation]:
+        """Forget so many, whoever's, likewise."""
+        return self._entries(await self.store.end_some(connection, limit=limit))
 
     # --- inside
 
@@ -452,10 +455,12 @@ class SupabaseService:
             expires_at=kernel.clock.time() + max(lifetime, 0) + kernel.settings.clock_leeway_seconds,
         )
 
-    def _access_tokens(self, sessions: Sequence[StoredSession]) -> Iterator[str]:
-        for session in sessions:
+    def _entries(self, ended: Sequence[StoredSession]) -> Sequence[Revocation]:
+        entries = []
+        for session in ended:
             with suppress(InvalidCredential):  # sealed under a secret that is gone: nobody is let in by it
-                yield self._unsealed(session).access_token
+                entries.append(self._entry(claims_within(self._unsealed(session).access_token)))
+        return entries
 
     async def _end(self, entry: Revocation, session: StoredSession | None) -> None:
         """Committed before anybody is told, so that nothing undoes it."""
