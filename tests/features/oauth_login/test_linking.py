@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.features.answers import refused as problem
+from tests.features.hostile import lies
 from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 
 from limen import Accounts, ApiKeys
@@ -152,6 +153,16 @@ async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown
     assert (await other.me()).json()["id"] != me["id"]
     assert [event.reason for event in site.mini.heard(AccountDisowned)] == ["address_proved"]
     assert any(event.reason == "address_proved" for event in site.mini.heard(SessionsEnded))
+
+
+async def test_whatever_a_provider_says_of_a_person_is_no_error_of_ours(site: Site) -> None:
+    came_in = 0
+    for site.fake.claims in lies():
+        answer = await site.browser().sign_in()
+        came_in += answer.headers["location"] == f"{ORIGIN}/"
+        if answer.headers["location"] != f"{ORIGIN}/":
+            assert refused(answer) in ("invalid_token", "email_missing", "provider_unavailable"), site.fake.claims
+    assert came_in == 4, "a blank, two in other letters, and one with quotes are names like others"
 
 
 async def test_two_first_sign_ins_at_once_make_one_account(site: Site) -> None:

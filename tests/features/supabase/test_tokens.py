@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.features.answers import refused
+from tests.features.hostile import lies
 from tests.features.mini_app import features_of, open_app
 from tests.features.supabase.conftest import SupabaseApp, routes
 from tests.features.supabase.contract import CheckedSupabase
@@ -86,6 +87,16 @@ async def test_keys_and_secrets_are_never_taken_for_one_another(opened: Any, pro
 def forged(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
     signed = ".".join(base64url.encode(json.dumps(part).encode()) for part in (header, claims))
     return f"{signed}.{base64url.encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+async def test_whatever_a_project_says_of_a_person_is_no_error_of_ours(app: SupabaseApp) -> None:
+    alice = app.user()
+    for said in lies():
+        try:
+            token = app.project.token(alice, **said)
+        except UnicodeEncodeError:  # no token can say it
+            continue
+        assert (await app.bearer(token).get("/me")).status_code in (200, 401), said
 
 
 async def test_api_keys_are_nobodys_tokens(opened: Any, project: CheckedSupabase, caplog: Any) -> None:

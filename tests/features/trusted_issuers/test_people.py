@@ -11,6 +11,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.features.answers import refused
 from tests.features.conftest import NewDatabase
+from tests.features.hostile import lies
 from tests.features.mini_app import Browser, MiniApp, features_of, open_app
 from tests.features.trusted_issuers.key_server import KeyServer
 
@@ -287,6 +288,19 @@ async def test_an_administrator_elsewhere_administers_nothing_here(trusting: Ope
         refused(await mean.get(path), 403, "forbidden")
     refused(await mean.post("/auth/logout"), 403, "forbidden")  # it is signed in there, and signs out there
     assert (await mean.patch("/users/me", json={"username": "alice"})).json()["username"] == "alice"
+
+
+async def test_whatever_an_issuer_says_of_a_person_is_no_error_of_ours(trusting: Open) -> None:
+    app = await trusting(links="verified")
+    for said in lies():
+        try:
+            alice = app.bearer(**said)
+        except UnicodeEncodeError:  # no token can say it
+            continue
+        answer = await alice.get("/me")
+        assert answer.status_code in (200, 401), said
+        if answer.status_code == 200 and answer.json()["email"] != said["email"]:
+            assert answer.json()["email"].endswith(f"@{PLACEHOLDER_DOMAIN}"), said
 
 
 class Base(DeclarativeBase):
