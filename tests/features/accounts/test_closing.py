@@ -91,6 +91,27 @@ async def test_an_account_that_the_apps_own_rows_hold_keeps_no_other_from_its_de
     assert await accounts.remove_due() == 1
 
 
+async def test_what_was_done_past_limen_holds_up_neither_a_closing_nor_the_deletions(opened):
+    mini, _ = await open_mailing(opened, accounts=GRACE)
+    kernel, accounts = mini.auth.kernel, mini.auth[Accounts]
+    alice, bob = await mini.signed_in(), await mini.signed_in("bob@example.com")
+    await close(alice)
+    async with kernel.database.transaction() as connection:
+        await kernel.users.change_within(connection, alice.account.id, {"is_active": True})
+    await alice.login()
+    assert (await close(alice)).status_code == 204
+    await close(bob)
+    mini.clock.advance(days=31)
+    find = kernel.users.find
+
+    async def gone(user_id):
+        return None if user_id == bob.account.id else await find(user_id)
+
+    kernel.users.find = gone
+    assert (await accounts.remove_due(), await accounts.remove_due()) == (1, 0)
+    kernel.users.find = find
+
+
 async def test_who_is_banned_meanwhile_does_not_restore_the_account(opened):
     mini, box = await open_mailing(opened, accounts=GRACE)
     alice = await mini.signed_in()

@@ -6,12 +6,15 @@ import httpx2
 import pytest
 from tests.features.answers import oauth_refused, refused
 from tests.features.limits.conftest import WRONG, visitor_from
+from tests.features.mailing import mailing_features
+from tests.features.mini_app import open_app
 
 from limen import Passwords
 from limen.core.client import Client
-from limen.features.limits import SiteVerify
+from limen.features import MagicLinks
+from limen.features.limits import Limits, LimitSettings, SiteVerify
 from limen.features.limits.steps import URLS
-from limen.testing import PASSWORD
+from limen.testing import PASSWORD, outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +118,34 @@ async def test_a_missing_answer_costs_no_try_and_no_hash_and_a_wrong_one_costs_a
         asked(await login(browser, challenge=f"wrong {number}"))
     refused(await login(browser, challenge="good 1"), 429, "too_many_requests")
     assert len(hashed) == 5
+
+
+async def test_the_owner_answers_wherever_it_is_asked(database_url, service):
+    """A stranger's guesses make the captcha appear: the owner must be able to answer it, not only at sign-in."""
+    asks = ["login", "forgot", "verify", "magic_link"]
+    always = LimitSettings(_env_file=None, limits_challenge="always")
+    limits = Limits(challenge=site_verify(service), challenged=asks, settings=always)
+    features = mailing_features(MagicLinks(), limits)
+    async with open_app(database_url, features=features, settings={"email_verification": "optional"}) as mini:
+        await mini.account()
+        box = outbox(mini.auth)
+        owner, answers = mini.visitor(), iter(range(9))
+
+        async def answered(method, path, **body):
+            asked(await owner.request(method, path, json=body))
+            return (await owner.request(method, path, json={**body, "challenge": f"good {next(answers)}"})).status_code
+
+        owner.keep(await login(owner, PASSWORD, challenge="good 9"))
+        assert await answered("POST", "/auth/email/verification", email="alice@example.com") == 202
+        assert await answered("POST", "/auth/password/forgot", email="alice@example.com") == 202
+        assert await answered("POST", "/auth/magic-link", email="alice@example.com") == 202
+        token = (await box.latest(template="verify_email")).token
+        assert (await owner.post("/auth/email/verify", json={"token": token})).status_code == 200, "a token is enough"
+        fresh = {"current_password": PASSWORD, "new_password": "some other long sentence"}
+        assert await answered("POST", "/auth/password/change", **fresh) == 204
+        change = {"new_email": "alice@new.example", "password": "some other long sentence"}
+        assert await answered("POST", "/auth/email/change", **change) == 202
+        assert await answered("DELETE", "/users/me", password="some other long sentence") == 204
 
 
 async def test_an_account_that_there_is_not_is_asked_alike(mini):

@@ -57,6 +57,24 @@ async def test_ten_wrong_codes_an_hour_are_looked_at_and_the_link_stays_good(dat
 
 
 @on_sqlite
+async def test_strangers_who_ask_for_links_do_not_keep_the_owner_from_one(database_url):
+    features = mailing_features(MagicLinks(), Limits(settings=LimitSettings(_env_file=None)))
+    async with open_app(database_url, features=features) as mini:
+        await mini.signed_in(EMAIL)
+        box = outbox(mini.auth)
+        for name in (EMAIL, "nobody@example.com"):
+            for number in range(11):
+                stranger = visitor_from(mini, f"198.51.100.{number}")
+                answer = await stranger.post("/auth/magic-link", json={"email": name})
+                assert answer.status_code == (202 if number < 10 else 429)
+        owner = mini.visitor()  # at the address of before
+        assert (await owner.post("/auth/magic-link", json={"email": EMAIL})).status_code == 202
+        body = {"token": (await box.latest(to=EMAIL)).token}
+        assert (await owner.post("/auth/magic-link/verify", json=body)).status_code == 200
+        refused(await owner.post("/auth/magic-link", json={"email": "nobody@example.com"}), 429, "too_many_requests")
+
+
+@on_sqlite
 async def test_right_codes_use_nothing_up(database_url):
     features = mailing_features(MagicLinks(), Limits(settings=LimitSettings(_env_file=None, limits_code="1/hour")))
     async with open_app(database_url, features=features) as mini:

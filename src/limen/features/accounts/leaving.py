@@ -185,7 +185,9 @@ class Leaving:
 
     async def _remove_due(self, user_id: object) -> bool:
         account = await self.kernel.users.find(user_id)
-        if account is None:
+        if account is None:  # deleted past limen, in a database that keeps no foreign keys
+            async with self.kernel.database.transaction() as connection:
+                await self.deletions.cancel(connection, user_id)
             return False
         try:
             return await self._remove(account, NOWHERE, only_if=self._is_due)

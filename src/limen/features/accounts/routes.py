@@ -1,7 +1,6 @@
 """HTTP of the feature `accounts`: register, and one's own account."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from limen.core.roles import MAX_ROLE_LENGTH
 from limen.core.rules import authenticated, fresh, method
 from limen.errors import Unprocessable
 from limen.features.accounts.service import AccountService
+from limen.http.challenged import Challenged
 from limen.http.openapi import refusals
 from limen.http.pages import Page, page_route
 from limen.http.routing import LimenRoute
@@ -31,7 +31,6 @@ SIGN_OUT = permission("users:write") & ~method("api_key")
 """An API key ends nobody's sessions."""
 
 MAX_PAGE = 200
-MAX_CHALLENGE = 4096
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text cannot hold it
 
 RESTORE_PAGE = Page(
@@ -48,7 +47,7 @@ class Profile(BaseModel):
     """The app's own columns that a person may read and set; the app's model derives from it or any `BaseModel`."""
 
 
-class RegisterIn(BaseModel):
+class RegisterIn(Challenged):
     """A new account."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,7 +55,6 @@ class RegisterIn(BaseModel):
     email: str = Field(max_length=254)
     password: str = Field(max_length=MAX_BYTES + 1)
     username: str | None = Field(None, max_length=64)
-    challenge: str | None = Field(None, max_length=MAX_CHALLENGE, description="after 403 `challenge_required`")
 
 
 class AccountChange(BaseModel):
@@ -67,7 +65,7 @@ class AccountChange(BaseModel):
     username: str | None = Field(None, max_length=64)
 
 
-class AccountClose(BaseModel):
+class AccountClose(Challenged):
     """The password, once more."""
 
     model_config = ConfigDict(extra="forbid")
@@ -132,7 +130,7 @@ def _register_route(service: AccountService, profile: type[BaseModel] | None) ->
             password=body.password,
             username=body.username,
             values=body.model_dump(exclude=set(RegisterIn.model_fields)),
-            client=replace(kernel.client(request), challenge=body.challenge),
+            client=body.answered_by(kernel.client(request)),
         )
         return kernel.users.describe(account)
 
@@ -155,7 +153,7 @@ def _discreet_register_route(service: AccountService, profile: type[BaseModel] |
             password=body.password,
             username=body.username,
             values=body.model_dump(exclude=set(RegisterIn.model_fields)),
-            client=replace(kernel.client(request), challenge=body.challenge),
+            client=body.answered_by(kernel.client(request)),
         )
         return Accepted()
 
@@ -211,7 +209,7 @@ def _own_routes(service: AccountService, profile: type[BaseModel] | None) -> API
     @router.delete("/me", status_code=204, responses=refusals(409, 413, 422, 429, 503))
     async def close_me(body: AccountClose, principal: Closing, request: Request) -> Response:
         """Delete one's own account; needs a sign-in of the last ten minutes and the password."""
-        await service.close(principal, body.password, client=kernel.client(request))
+        await service.close(principal, body.password, client=body.answered_by(kernel.client(request)))
         return Response(status_code=204)
 
     return router

@@ -17,6 +17,7 @@ class DeletionStore:
 
     async def schedule(self, connection: AsyncConnection, user_id: object, *, now: datetime, due_at: datetime) -> None:
         """Note that an account is to be deleted, inside the transaction that shuts it."""
+        await self.cancel(connection, user_id)  # of an account that was let in again past limen
         row = {"user_id": user_id, "asked_at": now, "due_at": due_at, "is_restorable": True}
         await connection.execute(insert(self._table).values(row))
 

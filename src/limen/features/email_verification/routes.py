@@ -11,6 +11,7 @@ from limen.core.passwords import MAX_BYTES
 from limen.core.principal import Principal
 from limen.core.rules import authenticated, fresh, method
 from limen.features.email_verification.service import EmailVerificationService
+from limen.http.challenged import Challenged
 from limen.http.openapi import refusals
 from limen.http.pages import Page, page_route
 from limen.http.responses import deliver, user_answer
@@ -35,7 +36,7 @@ UNDO_PAGE = Page(
 )
 
 
-class AddressIn(BaseModel):
+class AddressIn(Challenged):
     """Which address."""
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +61,7 @@ class VerifyIn(BaseModel):
         return self
 
 
-class ChangeIn(BaseModel):
+class ChangeIn(Challenged):
     """The address to be, and the password once more."""
 
     model_config = ConfigDict(extra="forbid")
@@ -83,10 +84,10 @@ def routes(service: EmailVerificationService, *, own_pages: tuple[bool, bool]) -
     router = APIRouter(prefix=kernel.auth_prefix, tags=["auth"], route_class=LimenRoute)
     Changing = Annotated[Principal, Depends(kernel.require(CHANGING))]
 
-    @router.post("/email/verification", status_code=202, responses=refusals(400, 413, 422, 429, 503))
+    @router.post("/email/verification", status_code=202, responses=refusals(400, 403, 413, 422, 429, 503))
     async def ask_for_verification(body: AddressIn, request: Request) -> Accepted:
         """Ask for another mail to prove an address; the answer does not tell whether an account waits for one."""
-        await service.request(body.email, client=kernel.client(request))
+        await service.request(body.email, client=body.answered_by(kernel.client(request)))
         return Accepted()
 
     @router.post(
@@ -106,10 +107,10 @@ def routes(service: EmailVerificationService, *, own_pages: tuple[bool, bool]) -
             user_answer(kernel.users.describe(account)) if outcome is None else deliver(outcome, cookie=kernel.cookie)
         )
 
-    @router.post("/email/change", status_code=202, responses=refusals(413, 422))
+    @router.post("/email/change", status_code=202, responses=refusals(413, 422, 429, 503))
     async def change_email(body: ChangeIn, principal: Changing, request: Request) -> Accepted:
         """Ask for another address, which takes effect when it confirms; needs a sign-in of the last ten minutes."""
-        client = kernel.client(request)
+        client = body.answered_by(kernel.client(request))
         await service.request_change(principal, new_email=body.new_email, password=body.password, client=client)
         return Accepted()
 

@@ -1,6 +1,7 @@
 """Declares the feature `limits`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -80,7 +81,8 @@ class Limits(LimitService, Feature):
 
     Args:
         challenge: a captcha, such as `SiteVerify("turnstile", …)`; none by default.
-        challenged: the actions that ask it; their bodies have a field `challenge`.
+        challenged: the actions that ask it, of `login`, `register`, `forgot`, `verify`, `magic_link` and those of your
+            own services; the bodies have a field `challenge`.
         settings: instead of the environment and `.env`.
     """
 
@@ -154,10 +156,12 @@ def _plans(given: LimitSettings) -> Mapping[str, Plan]:
         )
         for action, (by_account, by_address) in others.items()
     }
+    link = replace(plans["magic_link"], knows=True)  # a link is good where it was asked for: strangers ask elsewhere
     code = _code_plan(given, off=(login is None, address is None))
     return {
         "login": Plan(by_account=_growing(login), by_address=_budget(address), waits=True, knows=True),
         **plans,
+        "magic_link": link,
         "verify_code": code,
         "magic_link_code": code,
     }

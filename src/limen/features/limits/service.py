@@ -274,8 +274,8 @@ class LimitService:
         self._shut[line] = (now + SHUT_SECONDS, marks)
 
     async def _ask(self, challenge: Challenge, one: _Try, attempt: _Counted) -> None:
-        """A wrong answer is a try; a missing one is none."""
-        if one.action not in self.challenged or one.client.ip is None:
+        """A wrong answer is a try; a missing one is none. Whoever shows a token of a mail is asked nothing."""
+        if one.action not in self.challenged or one.client.ip is None or one.account is None:
             return
         if one.client.challenge:
             if await challenge.verify(one.client.challenge, one.client):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from limen.core.login import Cookie
 from limen.features.magic_links.service import MagicLinkService, Wish
+from limen.http.challenged import Challenged
 from limen.http.cookies import SessionCookie
 from limen.http.openapi import refusals
 from limen.http.origin import Origin
@@ -20,7 +21,7 @@ from limen.http.sign_in_out import SignInOut
 from limen.http.user_out import CODE, MAX_ONE_TIME_TOKEN, Accepted
 
 
-class LinkIn(BaseModel):
+class LinkIn(Challenged):
     """Who wants to sign in."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,7 +57,7 @@ def routes(service: MagicLinkService, *, own_page: bool, next_path: str) -> Sequ
         """Ask for a mail to sign in by; the answer does not tell whether there is such an account."""
         kernel.origin.check_not_foreign(request)  # or a foreign page could tie its own link to this browser
         browser = secrets.token_urlsafe(32)
-        await service.request(body.email, browser=browser, client=kernel.client(request))
+        await service.request(body.email, browser=browser, client=body.answered_by(kernel.client(request)))
         cookie.set(response, Cookie(value=browser, max_age=int(service.lifetime.total_seconds())))
         return Accepted()
 

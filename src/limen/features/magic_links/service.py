@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import NO_ADDRESS, canonical_email
+from limen.core.limits import by_id
 from limen.core.login import Completed, Pending, Proof
 from limen.core.opaque import digest, matches
 from limen.core.purposes import MAGIC_LINK
@@ -66,8 +67,9 @@ class MagicLinkService:
             TooManyRequests: a limit is used up.
         """
         kernel, canonical = self.kernel, canonical_email(email)
-        await kernel.limits.take("magic_link", client=client, account=canonical)
         account = await kernel.users.find_by_identifier(canonical or NO_ADDRESS)
+        known_as = by_id(account.subject) if account else canonical
+        await kernel.limits.take("magic_link", client=client, account=known_as)
         is_open = self.signs_up and account is None and canonical is not None
         if account is not None and not account.held.may_sign_in:
             account = None

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from limen.core.passwords import MAX_BYTES
 from limen.features.password_reset.service import PasswordResetService
+from limen.http.challenged import Challenged
 from limen.http.openapi import refusals
 from limen.http.pages import Page, page_route
 from limen.http.routing import LimenRoute
@@ -22,7 +23,7 @@ PAGE = Page(
 )
 
 
-class ForgotIn(BaseModel):
+class ForgotIn(Challenged):
     """Whose password is forgotten."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,10 +45,10 @@ def routes(service: PasswordResetService, *, own_page: bool) -> Sequence[APIRout
     kernel = service.kernel
     router = APIRouter(prefix=kernel.auth_prefix, tags=["auth"], route_class=LimenRoute)
 
-    @router.post("/password/forgot", status_code=202, responses=refusals(400, 413, 422, 429, 503))
+    @router.post("/password/forgot", status_code=202, responses=refusals(400, 403, 413, 422, 429, 503))
     async def forgot_password(body: ForgotIn, request: Request) -> Accepted:
         """Ask for a mail to reset a password; the answer does not tell whether there is such an account."""
-        await service.request(body.email, client=kernel.client(request))
+        await service.request(body.email, client=body.answered_by(kernel.client(request)))
         return Accepted()
 
     @router.post("/password/reset", status_code=204, responses=refusals(400, 413, 422, 429, 503))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from limen.core.login import Completed, Pending, TokenRequest
@@ -15,6 +15,7 @@ from limen.core.principal import Principal
 from limen.core.rules import authenticated, method
 from limen.errors import InvalidRequest, StepPending, Unprocessable
 from limen.features.passwords.service import PasswordService
+from limen.http.challenged import Challenged
 from limen.http.openapi import refusals
 from limen.http.responses import deliver
 from limen.http.routing import FormFields, LimenRoute, form_schema
@@ -24,7 +25,7 @@ OWNER = authenticated() & ~method("api_key")
 """People's own affairs: an API key cannot change passwords."""
 
 
-class PasswordChange(BaseModel):
+class PasswordChange(Challenged):
     """The current password proves that it is the owner who asks."""
 
     model_config = ConfigDict(extra="forbid")
@@ -91,7 +92,7 @@ def routes(service: PasswordService) -> Sequence[APIRouter]:
             current=body.current_password,
             new=body.new_password,
             keep=parse_uuid(principal.session_id or ""),
-            client=kernel.client(request),
+            client=body.answered_by(kernel.client(request)),
         )
         return Response(status_code=204)
 
