@@ -155,6 +155,26 @@ async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown
     assert any(event.reason == "address_proved" for event in site.mini.heard(SessionsEnded))
 
 
+async def test_who_finds_the_account_that_they_made_a_moment_ago_comes_in(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two first sign-ins at once, the later finds no identity yet, and then an account with the address."""
+    first, second = site.browser(), site.browser()
+    backs = [await first.go(), await second.go()]
+    identities = site.mini.auth.kernel.identities
+    find = identities.find
+
+    async def found_a_moment_too_early(issuer: str, subject: str) -> Any:
+        monkeypatch.setattr(identities, "find", find)
+        found = await find(issuer, subject)
+        assert (await first.client.get(backs[0])).headers["location"] == f"{ORIGIN}/"
+        return found
+
+    monkeypatch.setattr(identities, "find", found_a_moment_too_early)
+    assert (await second.client.get(backs[1])).headers["location"] == f"{ORIGIN}/"
+    assert (await first.me()).json()["id"] == (await second.me()).json()["id"]
+
+
 async def test_whatever_a_provider_says_of_a_person_is_no_error_of_ours(site: Site) -> None:
     came_in = 0
     for site.fake.claims in lies():

@@ -1,6 +1,6 @@
 """Row-level security on the app's own connection decides for Supabase's people as it does at Supabase."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from tests.features.mini_app import features_of, open_app
 from tests.features.supabase.conftest import SupabaseApp
 from tests.features.supabase.contract import CheckedSupabase
+from tests.features.trusted_issuers.conftest import issuer, other_issuer
 from tests.features.trusted_issuers.key_server import KeyServer
 from tests.servers.postgres import PostgresServer
 
@@ -21,6 +22,7 @@ from limen.features.trusted_issuers import TrustedIssuers
 from limen.testing import FakeClock
 from limen.testing.supabase import FakeUser
 
+__all__ = ["issuer", "other_issuer"]
 pytestmark = pytest.mark.anyio
 
 TABLES = """
@@ -32,18 +34,6 @@ CREATE POLICY careful ON notes AS RESTRICTIVE FOR DELETE USING (auth.jwt() ->> '
 GRANT USAGE ON SCHEMA auth TO {role};
 GRANT ALL ON notes TO {role};
 """
-
-
-@pytest.fixture
-def issuer() -> Iterator[KeyServer]:
-    with KeyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def other_issuer() -> Iterator[KeyServer]:
-    with KeyServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -163,6 +163,8 @@ class Recognition:
         if account is None:
             return await self._sign_up(provider, person, Name(email, canonical), client)
         if not (person.email_verified and self._admission.link_by_email) or not account.held.may_sign_in:
+            if await self._kernel.identities.find(person.issuer, person.subject) is not None:
+                return None  # it is their own, made a moment ago by another sign-in of theirs
             raise AccountExists("the address is an account's", provider=provider, user=account.id)
         if account.columns["is_verified"]:
             return await self._join(provider, person, account, canonical, client)

@@ -186,9 +186,10 @@ class Upstream:
 
     def vouches_as(self, issuer: str) -> bool:
         """Whether this provider's people are known here under this issuer."""
-        template = self.provider.tenant_issuer
-        is_tenant = template is not None and _tenant_of(issuer, template) is not None
-        return issuer == self.provider.issuer or is_tenant
+        own, template = self.provider.issuer, self.provider.tenant_issuer
+        if template is None or _tenant_of(own, template) is not None:  # one issuer, or one tenant
+            return issuer == own
+        return _tenant_of(issuer, template) is not None
 
     def _is_tenant(self, issuer: str) -> bool:
         """Whether it is the template of the tenants' issuers, or one tenant's."""
