@@ -52,12 +52,12 @@ class Article(Base):
 
 @auth.policy("articles:read")
 def published_or_own(principal: Principal, article: Article) -> bool | ColumnElement[bool]:
-    return article.is_published | (article.author_id == principal.subject)
+    return article.is_published | (article.author_id == principal.user_id)
 
 
 @auth.policy("articles:write")
 def author(principal: Principal, article: Article) -> bool | ColumnElement[bool]:
-    return article.author_id == principal.subject
+    return article.author_id == principal.user_id
 
 
 @auth.policy("articles:hide")
@@ -138,7 +138,7 @@ async def list_articles(reader: Reader, session: Session) -> list[Article]:
 
 @articles.post("", response_model=ArticleOut, status_code=201)
 async def write_article(body: ArticleIn, writer: Author, session: Session) -> Article:
-    article = Article(title=body.title, author_id=writer.subject)
+    article = Article(title=body.title, author_id=writer.user_id or "")
     session.add(article)
     await session.commit()
     await session.refresh(article)

@@ -40,7 +40,7 @@ async def add_note(text: str, me: Me) -> list[str]:
 @app.delete("/notes", status_code=204)
 async def forget_everything(principal: Careful) -> None:
     """For who has proved a second factor at Supabase (`aal2`)."""
-    notes.pop(principal.account or principal.subject, None)
+    notes.pop(principal.user_id or "", None)
 
 
 @app.get("/whoami")

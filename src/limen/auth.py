@@ -230,10 +230,8 @@ class Auth(Authorization, Generic[U]):
             _log.log(level, "%s: %s", finding.id, finding.sentence)
 
     async def _load(self, principal: Principal) -> U | None:
-        is_own = principal.issuer == self.settings.issuer
-        subject = principal.subject if is_own else principal.account  # its `sub` is somebody else's name for somebody
         users = cast("UserStore[U]", self.kernel.users)
-        return None if subject is None else await users.load(subject)
+        return None if principal.user_id is None else await users.load(principal.user_id)
 
 
 def default_features() -> tuple[Feature, ...]:

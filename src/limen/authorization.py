@@ -14,6 +14,7 @@ from limen.core.rules import PolicyLike, as_policy
 from limen.db import rls
 from limen.db.filters import condition
 from limen.errors import ConfigurationError
+from limen.feature import features_of
 from limen.http.guards import PrincipalGuard
 from limen.http.object_guard import ObjectGuard
 from limen.http.public import public
@@ -126,7 +127,8 @@ class Authorization:
         """Let PostgreSQL's row-level security decide for this principal, in every transaction of this session.
 
         As Supabase and PostgREST do: `request.jwt.claims` and the role are set locally to the transaction, so nothing
-        is left on the connection for who gets it next.
+        is left on the connection for who gets it next. `auth.uid()` is the id of the row here, whoever vouches, and
+        NULL for who has none; of Supabase's people it is Supabase's id.
 
         Args:
             principal: None is somebody who presented nothing.
@@ -135,4 +137,9 @@ class Authorization:
         Raises:
             ConfigurationError: the database is not PostgreSQL, or the session runs in autocommit.
         """
-        await rls.act_as(session, principal, role=role)
+        uid = None if principal is None else self._uid_of(principal)
+        await rls.act_as(session, principal, uid=uid, role=role)
+
+    def _uid_of(self, principal: Principal) -> str | None:
+        said = (each.uid_of(principal) for each in features_of(self.kernel))
+        return next((uid for uid in said if uid is not None), principal.user_id)

@@ -149,7 +149,7 @@ class InvalidState(AuthError):
 
 
 class AccessDenied(AuthError):
-    """The person, or the provider, declined at the provider; or the account here is disabled."""
+    """The person, or the provider, declined at the provider; or the account here is disabled or was deleted."""
 
     status = 403
     code = "access_denied"
@@ -157,10 +157,10 @@ class AccessDenied(AuthError):
 
 
 class EmailMissing(AuthError):
-    """The provider names no e-mail address, and an account needs one."""
+    """The provider names no e-mail address, or vouches for none where the app asks for proved ones."""
 
     code = "email_missing"
-    detail = "The provider gave no email address, and an account needs one."
+    detail = "The provider gave no email address that can be used here, and an account needs one."
 
 
 class SignUpClosed(AuthError):

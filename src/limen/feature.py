@@ -9,13 +9,15 @@ from pydantic_settings import BaseSettings
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.client import Client
 from limen.core.login import Grant, Issuer, Step
 from limen.core.oauth_client import ClientMethod
 from limen.core.policy import Policy
+from limen.core.principal import Principal
 from limen.core.revocations import Revocation
 from limen.db.tables import Tables
 from limen.events import Listener
-from limen.http.scheme import Scheme
+from limen.http.scheme import Presented, Scheme
 from limen.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -120,6 +122,10 @@ class Feature:
         """Its group of commands."""
         return None
 
+    def uid_of(self, principal: Principal) -> str | None:  # noqa: ARG002 - the seam's shape
+        """What `auth.uid()` is, in row-level policies, of those of its people who have another id there."""
+        return None
+
     async def export_of(self, user_id: object) -> Mapping[str, object]:  # noqa: ARG002 - the seam's shape
         """What it holds of a person, for that person to take along; never a secret, nor what proves one."""
         return {}
@@ -143,8 +149,33 @@ class Feature:
         """Whether a person could sign in by what it keeps of them; asked before another way in is taken away."""
         return False
 
+    async def log_out(
+        self,
+        principal: Principal,  # noqa: ARG002 - the seam's shape
+        presented: Presented,  # noqa: ARG002
+        *,
+        client: Client,  # noqa: ARG002
+    ) -> bool:
+        """End the session of a credential that another issuer vouches for, here and there; False if none of its."""
+        return False
+
+    async def end_held(self, cookie: str, *, client: Client) -> None:
+        """End the session that a browser still held when it signed in anew, if it is one of its own."""
+
     async def start(self) -> None:
         """Begin what runs beside the requests."""
 
     async def stop(self) -> None:
         """End it."""
+
+
+def features_of(kernel: Kernel) -> Sequence[Feature]:
+    """Every feature of this `Auth`, for whoever asks a seam of all of them."""
+    return [each for each in kernel.features.values() if isinstance(each, Feature)]
+
+
+async def end_what_is_held(kernel: Kernel, client: Client) -> None:
+    """ASVS 7.2.4: a new sign-in ends the session that the browser still held, whichever feature's it was."""
+    if client.session_cookie is not None:
+        for feature in features_of(kernel):
+            await feature.end_held(client.session_cookie, client=client)

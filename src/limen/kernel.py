@@ -32,12 +32,15 @@ from limen.db.rights import RightsStore
 from limen.db.sessions import SessionStore
 from limen.db.tables import Tables
 from limen.db.users import UserMixin
+from limen.errors import InvalidCredential
 from limen.events import Events
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
 from limen.http.cookies import SessionCookie, cookie_name
+from limen.http.credentials import read_credential
 from limen.http.guards import PrincipalGuard
 from limen.http.origin import OriginCheck
+from limen.http.scheme import Presented
 from limen.settings import AuthSettings
 
 S = TypeVar("S")
@@ -118,6 +121,18 @@ class Kernel:
         """From where this request came."""
         name = cookie_name(secure=self.cookie.secure)
         return client_of(connection, trusted_proxies=self.settings.trusted_proxies, cookie_name=name)
+
+    def presented(self, connection: HTTPConnection) -> Presented:
+        """The credential that a guard has just verified.
+
+        Raises:
+            InvalidCredential: there is none.
+        """
+        name = cookie_name(secure=self.cookie.secure)
+        presented = read_credential(connection.scope["headers"], cookie_name=name.encode())
+        if presented is None:
+            raise InvalidCredential("the credential is gone from the request")
+        return presented
 
     def derived_keys(self, purpose: str) -> tuple[bytes, ...]:
         """One key per root secret for this purpose, the present one first; the others only verify."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, TypeAlias, TypeGuard
 
-from limen.core.identity import canonical_email
+from limen.core.identity import Identity, canonical_email
 from limen.core.permissions import minimal
 from limen.core.principal import Principal
 from limen.core.rights import Carried
@@ -68,6 +68,14 @@ def is_address(value: object) -> TypeGuard[str]:
 def placeholder_of(issuer: str, subject: str) -> str:
     """The address of an account that has none: always the same for one identity."""
     return f"{sha256(f'{issuer} {subject}'.encode()).hexdigest()[:32]}@{PLACEHOLDER_DOMAIN}"
+
+
+def shown(email: str, *, issuer: str, subject: str) -> Identity:
+    """An address that nobody vouches for, as the name of the identity's account: to be seen, not to be had.
+
+    The placeholder is what decides who is who, so the address stays free for whoever reads its mail.
+    """
+    return Identity(email, placeholder_of(issuer, subject))
 
 
 def is_placeholder(email: str) -> bool:

@@ -2,11 +2,14 @@
 
     @auth.policy("items:delete")
     def owner(principal: Principal, item: Item) -> bool:
-        return item.owner_id == principal.subject
+        return item.owner_id == principal.user_id
 
 Whoever holds `items:delete` may delete what the rule allows; whoever holds the wider `items` or `*` may delete any. A
 permission without a rule of its own follows the rule of the nearest wider one that has one: a rule for `items` also
 narrows who holds only `items:read`. Of several permissions that are held, one that allows is enough.
+
+`user_id` is the id of the row here, whoever vouches for the person; `subject` could be a namesake's: two issuers may
+give one `sub` to two people.
 """
 
 import inspect

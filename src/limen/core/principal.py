@@ -29,6 +29,7 @@ class Principal:
         expires_at: seconds since the epoch at which the credential ends.
         account: the id, as text, of the row that another issuer's subject has here; None for this app's own people,
             whose `subject` it is, and for whoever has none.
+        elsewhere: whether another issuer vouches, whose subjects are no namesakes of this app's users.
         epoch: the version of the user's rights that it was made with.
         version: the version of the credential's own record, for those that can change.
         conditions: what it asks of every request that carries it: from where, how often.
@@ -47,10 +48,19 @@ class Principal:
     amr: tuple[str, ...] = ()
     expires_at: float = float("inf")
     account: str | None = None
+    elsewhere: bool = False
     epoch: int = 0
     version: int = 0
     conditions: tuple[Condition, ...] = field(default=(), repr=False, compare=False)
     claims: Mapping[str, object] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
+
+    @property
+    def user_id(self) -> str | None:
+        """The id, as text, of the row that this person has here, whoever vouches; None for who has none.
+
+        What belongs to somebody is kept by this: `subject` is a name only together with `issuer`.
+        """
+        return self.account if self.elsewhere or self.account is not None else self.subject
 
     def can(self, permission: str) -> bool:
         """Whether this credential carries `permission`, itself or through a wider one (`items` covers `items:read`)."""

@@ -112,9 +112,13 @@ class Revocations:
         for callback in self._subscribers:
             callback(revocation)
 
+    def is_elsewhere(self, principal: Principal) -> bool:
+        """Whether somebody else vouches for this principal than whose log this is."""
+        return self._issuer is not None and principal.issuer != self._issuer
+
     def covers(self, principal: Principal) -> bool:
         """Whether this principal's credential has been taken back."""
-        if self._issuer is not None and principal.issuer != self._issuer:
+        if self.is_elsewhere(principal):
             return self._covers_foreign(principal)
         live = self._live
         if principal.session_id is not None and principal.session_id in live[Revoked.SESSION]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import Column, Row, Select, and_, bindparam, delete, insert, inspect, or_, select, update
+from sqlalchemy import Column, Row, Select, and_, bindparam, delete, func, insert, inspect, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import is_placeholder
 from limen.core.clock import Clock
 from limen.core.identity import Identity
 from limen.core.revocations import Revocation, Revoked
@@ -41,6 +42,11 @@ class Account:
     def email(self) -> str:
         """The address as typed."""
         return str(self.columns["email"])
+
+    @property
+    def mailbox(self) -> str | None:
+        """The address, if it is this account's own; None for a placeholder, or what another issuer merely says."""
+        return None if is_placeholder(str(self.columns["email_canonical"])) else self.email
 
 
 class UserStore(Generic[U]):
@@ -152,6 +158,7 @@ class UserStore(Generic[U]):
             statement = statement.where(
                 or_(
                     users.email_canonical.startswith(canonical, autoescape=True),
+                    func.lower(users.email).startswith(canonical, autoescape=True),  # shown, and not held
                     users.username_canonical.startswith(canonical, autoescape=True),
                 )
             )
@@ -186,6 +193,14 @@ class UserStore(Generic[U]):
         await refuse_kept(connection, self._tables.address_changes, email.canonical, now=self._clock.now())
         return key
 
+    async def lock_verified(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
+        """Whether this user has proved this address and may sign in, which stays so until the transaction ends."""
+        users = self._tables.users.c
+        is_proved = and_(self.key == user_id, users.email_canonical == canonical, users.is_verified)
+        may_sign_in = and_(users.is_active, ~users.is_service)
+        statement = select(self.key).where(is_proved, may_sign_in).with_for_update()
+        return (await connection.execute(statement)).first() is not None
+
     async def change(self, user_id: object, values: Mapping[str, object]) -> bool:
         """Set columns of one user; False for no such user."""
         statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
@@ -196,11 +211,11 @@ class UserStore(Generic[U]):
         statement = update(self._tables.users).where(self.key == user_id).values(dict(values)).returning(self.key)
         return (await connection.execute(statement)).first() is not None
 
-    async def email_within(self, connection: AsyncConnection, user_id: object) -> str | None:
-        """The address that a user has at this moment of a caller's transaction; None for no such user."""
-        statement = select(self._tables.users.c.email).where(self.key == user_id)
-        email: str | None = (await connection.execute(statement)).scalar_one_or_none()
-        return email
+    async def address_within(self, connection: AsyncConnection, user_id: object) -> str | None:
+        """The canonical address that a user has at this moment of a caller's transaction; None for no such user."""
+        statement = select(self._tables.users.c.email_canonical).where(self.key == user_id)
+        canonical: str | None = (await connection.execute(statement)).scalar_one_or_none()
+        return canonical
 
     async def shut(self, connection: AsyncConnection, user_id: object) -> bool:
         """Let an active user be active no more, inside a caller's transaction; False if somebody was faster."""

@@ -72,6 +72,11 @@ class IdentityStore:
         statement = select(table).where(table.c.user_id == user_id).order_by(table.c.created_at, table.c.id)
         return tuple(map(_identity, await self._database.read(statement)))
 
+    async def issuers_of(self, connection: AsyncConnection, user_id: object) -> frozenset[str]:
+        """Where the account has identities, inside a caller's transaction."""
+        statement = select(self._table.c.issuer).where(self._table.c.user_id == user_id)
+        return frozenset((await connection.execute(statement)).scalars())
+
     async def link(
         self,
         connection: AsyncConnection,

@@ -1,14 +1,14 @@
 """People whom another issuer vouches for get a row here: found by `(issuer, subject)`, made at first sight, once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from limen.core.admission import Address, Admission, is_address, placeholder_of, rights_of
+from limen.core.admission import Address, Admission, is_address, is_placeholder, placeholder_of, rights_of, shown
 from limen.core.clock import Clock
 from limen.core.identity import Identity, canonical_email
 from limen.core.principal import Principal
@@ -113,16 +113,14 @@ class Newcomers:
         return _Row(id=rows[0].user_id, held=self._rights.held(rows[0])) if rows else None
 
     async def _make(self, principal: Principal, admission: Admission) -> _Row | None:
-        """Of any number who try at once one makes it; whose address is taken gets a row without it."""
+        """Of any number who try at once one makes it; whose address is taken or not verified gets a row without it."""
         said = admission.address(principal.claims)
-        if admission.links == "verified" and said is not None and said.is_verified:
+        for name in await self._names(principal, said):
             linked = await self._link(principal, admission, said)
             if linked is not None:
                 return linked
-        nameless = Address(email=placeholder_of(principal.issuer, principal.subject), is_verified=False)
-        for address in (said, nameless) if said is not None else (nameless,):
             try:
-                registered = await self._add(principal, admission, address)
+                registered = await self._add(principal, admission, name)
             except UniqueViolation:
                 row = await self._find(principal)
                 if row is not None:
@@ -135,16 +133,29 @@ class Newcomers:
             return await self._find(principal)
         raise InvalidCredential("the app's own columns refuse the new account: a value is taken")
 
-    async def _add(self, principal: Principal, admission: Admission, address: Address) -> Registered:
+    async def _names(self, principal: Principal, said: Address | None) -> Sequence[Identity]:
+        """What the new account may be called, the best first."""
+        placeholder = placeholder_of(principal.issuer, principal.subject)
+        nameless = Identity(placeholder, placeholder)
+        canonical = None if said is None else canonical_email(said.email)
+        if said is None or canonical is None:
+            return (nameless,)
+        if said.is_verified:
+            return (Identity(said.email, canonical), nameless)
+        if await self._users.find_by_identifier(canonical) is not None:
+            return (nameless,)  # nobody is to be shown as somebody else
+        return (shown(said.email, issuer=principal.issuer, subject=principal.subject), nameless)
+
+    async def _add(self, principal: Principal, admission: Admission, name: Identity) -> Registered:
         now = self._clock.now()
         own = _own_columns(principal, admission)
         async with self._database.transaction() as connection:
             user_id = await self._users.add(
                 connection,
-                email=Identity(address.email, canonical_email(address.email) or address.email),  # a placeholder is none
+                email=name,
                 username=None,
                 created_at=now,
-                values={**own, "is_verified": address.is_verified},
+                values={**own, "is_verified": not is_placeholder(name.canonical)},
             )
             await self._link_within(connection, user_id, principal, admission)
             await self._rights.grant(connection, user_id, roles=self._default_roles())
@@ -155,21 +166,25 @@ class Newcomers:
     def _default_roles(self) -> tuple[str, ...]:
         return tuple(sorted(role.name for role in self._roles.values() if role.default))
 
-    async def _link(self, principal: Principal, admission: Admission, said: Address) -> _Row | None:
-        """Take somebody for the account whose address both sides verified, if there is one."""
+    async def _link(self, principal: Principal, admission: Admission, said: Address | None) -> _Row | None:
+        """Take somebody for the account whose address both sides verified, if there is one and that is allowed."""
+        if admission.links != "verified" or said is None or not said.is_verified:
+            return None
         canonical = canonical_email(said.email)
         account = canonical and await self._users.find_by_identifier(canonical)
-        if not account or account.columns["is_verified"] is not True or not account.held.may_sign_in:
+        if not canonical or not account:
             return None
         event = IdentityLinked(at=self._clock.now(), subject=account.subject, provider=admission.provider)
         try:
             async with self._database.transaction() as connection:
+                if not await self._users.lock_verified(connection, account.id, canonical=canonical):
+                    return None
                 await self._link_within(connection, account.id, principal, admission)
                 await self._events.record(connection, event)
         except UniqueViolation:
             return await self._find(principal)
         await self._events.publish(event)
-        return _Row(id=account.id, held=account.held)
+        return await self._find(principal)
 
     async def _link_within(
         self, connection: AsyncConnection, user_id: object, principal: Principal, admission: Admission

@@ -21,8 +21,13 @@ _SET = text("SELECT set_config('request.jwt.claims', :claims, true)")
 _SET_WITH_ROLE = text("SELECT set_config('request.jwt.claims', :claims, true), set_config('role', :role, true)")
 
 
-async def act_as(session: AsyncSession, principal: Principal | None, *, role: str | None = None) -> None:
+async def act_as(
+    session: AsyncSession, principal: Principal | None, *, uid: str | None = None, role: str | None = None
+) -> None:
     """Let every transaction of this session, the present one included, be this principal's.
+
+    Args:
+        uid: what `auth.uid()` is of them.
 
     Raises:
         ConfigurationError: the database is not PostgreSQL, the session runs in autocommit, or is within a savepoint,
@@ -36,19 +41,22 @@ async def act_as(session: AsyncSession, principal: Principal | None, *, role: st
     if _KEY not in plain.info:
         event.listen(plain, "after_begin", _begin)
     before = plain.info.get(_KEY, {}).get("role")
-    claims = json.dumps(claims_of(principal, role=role))
+    claims = json.dumps(claims_of(principal, uid=uid, role=role))
     plain.info[_KEY] = {"claims": claims, "role": role or (before and "none")}
     if session.in_transaction():
         await session.run_sync(lambda current: _apply(current.connection(), current.info[_KEY]))
 
 
-def claims_of(principal: Principal | None, *, role: str | None = None) -> dict[str, object]:
-    """What policies read as `auth.jwt()`: the verified claims and, over them, what limen vouches for."""
+def claims_of(principal: Principal | None, *, uid: str | None = None, role: str | None = None) -> dict[str, object]:
+    """What policies read as `auth.jwt()`: the verified claims and, over them, what limen vouches for.
+
+    `sub` is `uid`, and null for who has no id here: what another issuer calls somebody would be a namesake's.
+    """
     if principal is None:
         return {"role": role or "anon"}
     own: dict[str, object] = {
         "iss": principal.issuer,
-        "sub": principal.subject,
+        "sub": uid,
         "scope": format_scope(principal.permissions),
         "roles": sorted(principal.roles),
         "amr": principal.claims.get("amr", list(principal.amr)),  # Supabase's own form, for its own policies

@@ -3,9 +3,10 @@
 `rotate` is one atomic statement (RFC 9700 §4.14.2). A session that ends writes its revocation in the same transaction.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import (
@@ -103,6 +104,18 @@ class Lifetimes:
     credential: timedelta
 
 
+class SessionsBeside(Protocol):
+    """What a feature keeps of people's sessions elsewhere; it ends with theirs here."""
+
+    async def end_all_within(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        """End those of a user, inside a caller's transaction, which writes and applies the revocations."""
+        ...
+
+    async def end_some_within(self, connection: AsyncConnection, *, limit: int) -> Sequence[Revocation]:
+        """End so many, whoever's, likewise."""
+        ...
+
+
 class SessionStore:
     """Opens, rotates, finds and ends sessions."""
 
@@ -128,6 +141,7 @@ class SessionStore:
         self._log = log
         self._clock = clock
         self.lifetimes = lifetimes
+        self._beside: list[SessionsBeside] = []
         self._columns = (*self._table.c, *rights.columns(self._table.c.user_id))
         self._find = database.hot(select(*self._columns).where(self._table.c.id == bindparam("session")))
         self._rotate = database.hot(self._rotation())
@@ -232,19 +246,34 @@ class SessionStore:
         return bool(await self._end(where, reason))
 
     async def end_all(self, user_id: object, *, reason: str, but: UUID | None = None) -> tuple[str, ...]:
-        """End the user's sessions, all or all but one, in one committed transaction; their ids."""
-        return await self._end(self._of(user_id, but), reason)
+        """End the user's sessions, all or all but one, in one committed transaction; what they are revoked by."""
+        async with self._database.transaction() as connection:
+            entries = await self.end_all_within(connection, user_id, reason=reason, but=but)
+        self._log.apply(entries)
+        return tuple(entry.target for entry in entries)
 
     async def end_all_within(
         self, connection: AsyncConnection, user_id: object, *, reason: str, but: UUID | None = None
     ) -> tuple[Revocation, ...]:
         """The same inside a caller's transaction; the caller applies the revocations after its commit."""
-        return await self._end_within(connection, self._of(user_id, but), reason)
+        ended = await self._end_within(connection, self._of(user_id, but), reason)
+        beside = [entry for each in self._beside for entry in await each.end_all_within(connection, user_id)]
+        await self._log.append(connection, beside)
+        return (*ended, *beside)
+
+    def also_end(self, beside: SessionsBeside) -> None:
+        """From now on, whatever ends every session of a user ends what this keeps of theirs too."""
+        self._beside.append(beside)
 
     async def end_some(self, connection: AsyncConnection, *, limit: int, reason: str) -> tuple[Revocation, ...]:
         """End so many sessions, whoever's, inside a caller's transaction; none when nobody has one any more."""
         live = select(self._table.c.id).where(self._is_live(self._clock.now())).limit(limit)
-        return await self._end_within(connection, self._table.c.id.in_(live), reason)
+        ended = [*await self._end_within(connection, self._table.c.id.in_(live), reason)]
+        for each in self._beside:
+            beside = await each.end_some_within(connection, limit=limit - len(ended))
+            await self._log.append(connection, beside)
+            ended += beside
+        return tuple(ended)
 
     async def purge(self, *, keep: timedelta) -> int:
         """Delete sessions that ended, by themselves or not, longer ago than `keep`."""

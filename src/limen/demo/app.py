@@ -51,7 +51,7 @@ Anyone = Annotated[Principal, Depends(auth.require(authenticated()))]
 @auth.policy("items:read", "items:delete")
 def owner(principal: Principal, item: Item) -> bool:
     """These permissions count on one's own items; the wider `items` counts on all."""
-    return item.owner_id == (principal.account or principal.subject)
+    return item.owner_id == principal.user_id
 
 
 def find_item(item_id: ItemId) -> Item | None:
@@ -94,7 +94,7 @@ async def list_items(_: Reader) -> list[Item]:
 @app.post("/items", status_code=201, responses=refusals(422))
 async def add_item(item: ItemIn, writer: Writer) -> Item:
     """Add an item of one's own."""
-    return items.add(item.name, owner_id=writer.account or writer.subject)
+    return items.add(item.name, owner_id=writer.user_id or "")
 
 
 @app.get("/items/{item_id}", responses=refusals(404, 422))

@@ -173,6 +173,8 @@ class Authenticator:
             principal = await scheme.verify(presented)  # its record may have been read just before the change
         if self._revocations.covers(principal):
             raise InvalidCredential("credential was revoked", subject=principal.subject, session=principal.session_id)
+        if self._revocations.is_elsewhere(principal):  # here, so that no scheme can forget to say so
+            principal = replace(principal, elsewhere=True)
         self._remembered.remember(carrier, credential, principal)
         return principal
 

@@ -78,6 +78,10 @@ class BindingCookies:
         """The value of one, if the browser has it."""
         return request.cookies.get(self._prefix + tag)
 
+    def is_waiting(self, request: Request) -> bool:
+        """Whether the browser has begun something that came to no end yet."""
+        return any(name.startswith(self._prefix) for name in request.cookies)
+
     def keep(self, response: Response, request: Request, tag: str, value: str, *, seconds: int) -> None:
         """Give the browser one more; the oldest that came to no end make room."""
         others = [name for name in request.cookies if name.startswith(self._prefix)]

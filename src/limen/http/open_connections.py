@@ -176,7 +176,8 @@ def _watched_kind(kind: type[Response]) -> type[Response]:  # an app has a handf
 
 
 def _targets(principal: Principal) -> Iterator[tuple[Revoked, str]]:
-    yield Revoked.SUBJECT, principal.account or principal.subject
+    if principal.user_id is not None:
+        yield Revoked.SUBJECT, principal.user_id
     if principal.session_id is not None:
         foreign = principal.account and foreign_session(principal.issuer, principal.session_id)
         yield Revoked.SESSION, foreign or principal.session_id

@@ -58,6 +58,21 @@ class LimenRoute(APIRoute):
         return bounded
 
 
+class ReturnRoute(LimenRoute):
+    """An endpoint that a browser comes back to with a code in the query (RFC 9700 §4.2.4): no answer, refused or not,
+    lets it go on into a Referer."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def without_referrer(request: Request) -> Response:
+            response = await handle(request)
+            response.headers["Referrer-Policy"] = "no-referrer"
+            return response
+
+        return without_referrer
+
+
 class OAuthRoute(LimenRoute):
     """An endpoint that speaks RFC 6749: errors as §5.2."""
 

@@ -438,13 +438,13 @@ class FakeSupabase:
             raise Refusal(400, "bad_oauth_state", "OAuth state not found or expired")
         back, challenge, provider = flow
         if "error" in asked.query:
-            return _redirect(f"{back}?{urlencode({'error': asked.query['error'], 'error_code': 'provider_refused'})}")
+            return _redirect(_also(back, error=asked.query["error"], error_code="provider_refused"))
         email = asked.query.get("email", "somebody@example.com")
         metadata = {"provider": provider, "providers": [provider]}
         user = self._users.get(email.lower()) or self.add_user(email, app_metadata=metadata)
         code = str(uuid4())
         self._grants[code] = user, challenge
-        return _redirect(f"{back}?{urlencode({'code': code})}")
+        return _redirect(_also(back, code=code))
 
     def _jwks(self, _: Asked) -> Said:
         keys = KeyRing(None, self._verifying).public_jwks()["keys"]
@@ -545,6 +545,11 @@ def _object(value: object) -> Body:
 def _json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Said:
     kind = {"Content-Type": "application/json", **(headers or {})}
     return Said(status=status, body=json.dumps(body).encode(), headers=kind)
+
+
+def _also(url: str, **parameters: str) -> str:
+    """The URL with these in its query beside what is there."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
 
 
 def _redirect(url: str) -> Said:

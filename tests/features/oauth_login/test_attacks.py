@@ -1,14 +1,16 @@
 """Whatever is wrong with a callback: nobody is signed in, and the error page says no more than a code."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from httpx2 import AsyncBaseTransport, ByteStream, ConnectError, ReadTimeout, Request, Response
 from tests.features.answers import refused as problem
-from tests.features.oauth_login.conftest import ORIGIN, Site, refused
+from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 from tests.features.oauth_login.one_database import new_database
 
 from limen.core.client import Client
@@ -103,6 +105,24 @@ async def test_several_tabs_at_once_all_come_in_and_swapped_ones_never(site: Sit
     assert refused(await ann.client.get(changed(fourth, code=parameter(third, "code")))) == "invalid_grant"
 
 
+async def test_fifty_people_at_once_never_meet(site: Site) -> None:
+    """Each comes back while all the others do, in another order than they went."""
+    people = [FakePerson(subject=str(n), email=f"person-{n}@example.com") for n in range(50)]
+    backs = []
+    for person in people:
+        site.fake.person = person
+        traveller = site.browser()
+        backs.append((person.email, traveller, await traveller.go()))
+
+    async def arrive(traveller: Traveller, back: str) -> str:
+        assert (await traveller.client.get(back)).headers["location"] == f"{ORIGIN}/"
+        return str((await traveller.me()).json()["email"])
+
+    Random(7).shuffle(backs)
+    seen = await asyncio.gather(*(arrive(traveller, back) for _, traveller, back in backs))
+    assert seen == [email for email, _, _ in backs]
+
+
 async def test_a_browser_keeps_no_more_than_eight_beginnings(site: Site) -> None:
     ann = site.browser()
     for _ in range(12):
@@ -114,6 +134,32 @@ async def test_a_parameter_twice_is_refused(site: Site) -> None:
     ann = site.browser()
     back = await ann.go()
     assert refused(await ann.client.get(f"{back}&code=another")) == "invalid_request"
+
+
+async def test_no_answer_of_a_callback_is_stored_or_referred_from(site: Site) -> None:
+    """RFC 9700 §4.2.4: the code and the state are in the URL that the browser is at."""
+    ann, bob = site.browser(), site.browser()
+    callback, other = "/auth/oauth/fake/callback", "/auth/oauth/nobody/callback"
+    back, signed_out = await ann.go(), await bob.go(deliver="token")
+    form = {"state": "s", "code": "c"}
+    answers = {
+        "signed in": await ann.client.get(back),
+        "with a code": await bob.client.get(signed_out),
+        "used": await ann.client.get(back),
+        "denied": await ann.client.get(f"{callback}?error=access_denied"),
+        "twice": await ann.client.get(f"{callback}?code=a&code=b"),
+        "no such provider": await ann.client.get(f"{other}?code=a"),
+        "no provider's name": await ann.client.get(f"/auth/oauth/{'x' * 40}/callback?code=a"),
+        "posted": await ann.client.post(callback, data=form),
+        "posted to nobody": await ann.client.post(other, data=form),
+        "posted as JSON": await ann.client.post(callback, json=form),
+        "posted too much": await ann.client.post(callback, data={"code": "x" * 70_000}),
+    }
+    statuses = {name: answer.status_code for name, answer in answers.items()}
+    assert sorted(statuses.values()) == [303, 303, 303, 303, 303, 303, 404, 404, 413, 415, 422], statuses
+    for name, answer in answers.items():
+        said = (answer.headers["cache-control"], answer.headers["referrer-policy"])
+        assert said == ("no-store", "no-referrer"), name
 
 
 # --- the code and the issuer

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from tests.features.answers import refused as problem
+from tests.features.hostile import lies
 from tests.features.oauth_login.conftest import ORIGIN, Site, Traveller, refused
 
 from limen import Accounts, ApiKeys
 from limen.events import AccountDisowned, IdentityLinked, IdentityUnlinked, SessionsEnded
-from limen.testing import PASSWORD, FakePerson
+from limen.features import EmailVerification, Mail, PasswordReset
+from limen.features.trusted_issuers import TrustedIssuer, TrustedIssuers
+from limen.testing import PASSWORD, FakePerson, FakeProvider, outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +66,61 @@ async def test_what_is_not_verified_there_joins_nobody(open_site: Any, said: obj
     assert (await newcomer.me()).json()["is_verified"] is False
 
 
+async def test_an_address_that_nobody_verified_is_shown_and_stays_free_for_its_owner(open_site: Any) -> None:
+    site = await open_site(link_by_email="true")
+    site.fake.person = FakePerson(subject="stranger", email="Ann@example.com", email_verified=False)
+    stranger = site.browser()
+    await stranger.sign_in()
+    shown = (await stranger.me()).json()
+    assert (shown["email"], shown["is_verified"]) == ("Ann@example.com", False)
+
+    form = {"email": "ann@example.com", "password": PASSWORD}
+    ann = await site.browser().client.post("/auth/register", json=form)
+    assert (ann.status_code, ann.json()["email"]) == (201, "ann@example.com")
+    found = await site.mini.auth[Accounts].find("ann@example.com")
+    assert found.subject == ann.json()["id"] != shown["id"]
+    site.fake.person = FakePerson(subject="ann", email_verified=True)
+    owner = site.browser()
+    await owner.sign_in()
+    me = (await owner.me()).json()
+    assert (me["id"], me["is_verified"]) == (ann.json()["id"], True)
+    assert (await stranger.me()).json() == shown, "the stranger keeps what is theirs"
+    problem(
+        await stranger.client.request("DELETE", "/users/me", json={"password": PASSWORD}, headers=OWN_PAGE),
+        401,
+        "invalid_credentials",
+    )
+
+
+async def test_nothing_is_mailed_to_an_address_that_nobody_verified(
+    open_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMEN_ACCOUNTS_DELETION_GRACE_DAYS", "1")
+    site = await open_site(more=(Mail(),))
+    letters, accounts = outbox(site.mini.auth), site.mini.auth[Accounts]
+    for number, is_verified in enumerate((False, True)):
+        email = f"ann-{number}@example.com"
+        site.fake.person = FakePerson(subject=email, email=email, email_verified=is_verified)
+        ann = site.browser()
+        await ann.sign_in()
+        user_id = accounts.kernel.users.parse_key((await ann.me()).json()["id"])
+        await accounts.schedule_removal(await accounts.get(user_id))
+        await accounts.remove(user_id)
+    posted = [(letter.to, letter.template) for letter in await letters.letters()]
+    assert ("ann-1@example.com", "deletion_scheduled") in posted
+    assert len(posted) > 1
+    assert {to for to, _ in posted} == {"ann-1@example.com"}
+
+
+async def test_where_addresses_must_be_proved_nobody_signs_up_with_one_that_nobody_verified(open_site: Any) -> None:
+    proving = (Mail(), PasswordReset(), EmailVerification())
+    site = await open_site(settings={"email_verification": "required"}, more=proving)
+    site.fake.person = FakePerson(email_verified=False)
+    assert refused(await site.browser().sign_in()) == "email_missing"
+    site.fake.person = FakePerson()
+    assert (await site.browser().sign_in()).headers["location"] == f"{ORIGIN}/"
+
+
 async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown_out(open_site: Any) -> None:
     """Pre-hijacking: the attacker registers the victim's address first, and waits with a password, a session, a key
     and an identity of their own."""
@@ -97,12 +155,77 @@ async def test_whoever_waits_in_an_account_with_somebody_elses_address_is_thrown
     assert any(event.reason == "address_proved" for event in site.mini.heard(SessionsEnded))
 
 
+async def test_who_finds_the_account_that_they_made_a_moment_ago_comes_in(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two first sign-ins at once, the later finds no identity yet, and then an account with the address."""
+    first, second = site.browser(), site.browser()
+    backs = [await first.go(), await second.go()]
+    identities = site.mini.auth.kernel.identities
+    find = identities.find
+
+    async def found_a_moment_too_early(issuer: str, subject: str) -> Any:
+        monkeypatch.setattr(identities, "find", find)
+        found = await find(issuer, subject)
+        assert (await first.client.get(backs[0])).headers["location"] == f"{ORIGIN}/"
+        return found
+
+    monkeypatch.setattr(identities, "find", found_a_moment_too_early)
+    assert (await second.client.get(backs[1])).headers["location"] == f"{ORIGIN}/"
+    assert (await first.me()).json()["id"] == (await second.me()).json()["id"]
+
+
+async def test_whatever_a_provider_says_of_a_person_is_no_error_of_ours(site: Site) -> None:
+    came_in = 0
+    for site.fake.claims in lies():
+        answer = await site.browser().sign_in()
+        came_in += answer.headers["location"] == f"{ORIGIN}/"
+        if answer.headers["location"] != f"{ORIGIN}/":
+            assert refused(answer) in ("invalid_token", "email_missing", "provider_unavailable"), site.fake.claims
+    assert came_in == 4, "a blank, two in other letters, and one with quotes are names like others"
+
+
 async def test_two_first_sign_ins_at_once_make_one_account(site: Site) -> None:
     travellers = [site.browser() for _ in range(6)]
     backs = [await each.go() for each in travellers]
     answers = await asyncio.gather(*(each.client.get(back) for each, back in zip(travellers, backs, strict=True)))
     assert {answer.headers["location"] for answer in answers} == {f"{ORIGIN}/"}
     assert len({(await each.me()).json()["id"] for each in travellers}) == 1
+
+
+@pytest.mark.parametrize("way", ["sign up", "join", "claim", "native"])
+async def test_a_deleted_account_does_not_come_back_by_itself(open_site: Any, way: str) -> None:
+    site = await open_site(link_by_email="true")
+    accounts, ann = site.mini.auth[Accounts], site.browser()
+    await ann.sign_in()
+    before = (await accounts.find("ann@example.com")).id
+    await accounts.remove(before)
+    if way in ("join", "claim"):
+        await accounts.register(email="ann@example.com", password=PASSWORD, is_verified=way == "join")
+    if way == "native":
+        body = {"id_token": site.fake.id_token()}
+        answer = await site.browser().client.post("/auth/oauth/fake/id-token", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "access_denied")
+    else:
+        assert refused(await site.browser().sign_in()) == "access_denied"
+    assert (await password_sign_in(site.browser())).status_code == (200 if way in ("join", "claim") else 401)
+    assert len(site.mini.heard(IdentityLinked)) == 1
+    issuer, subject = site.fake.issuer, site.fake.person.subject
+    assert await site.login.readmit(issuer=issuer, subject=subject)
+    assert not await site.login.readmit(issuer=issuer, subject=subject)
+    again = site.browser()
+    assert (await again.sign_in()).headers["location"] == f"{ORIGIN}/"
+    assert (await again.me()).json()["id"] != str(before)
+
+
+async def test_who_left_can_connect_the_account_there_to_another_one_here(site: Site) -> None:
+    await site.browser().sign_in()
+    await site.mini.auth[Accounts].remove((await site.mini.auth[Accounts].find("ann@example.com")).id)
+    ann = await with_password(site, email="ann@work.example", is_verified=True)
+    assert (await ann.client.get(await linking(ann))).headers["location"] == f"{ORIGIN}/"
+    later = site.browser()
+    await later.sign_in()
+    assert (await later.me()).json()["id"] == (await ann.me()).json()["id"]
 
 
 # --- on purpose
@@ -218,6 +341,38 @@ async def test_with_a_password_the_last_account_there_can_go(site: Site) -> None
     (account,) = (await ann.client.get("/auth/oauth/accounts")).json()
     assert (await ann.client.delete(f"/auth/oauth/accounts/{account['id']}", headers=OWN_PAGE)).status_code == 204
     assert (await ann.client.get("/auth/oauth/accounts")).json() == []
+
+
+async def test_only_what_lets_one_in_is_listed_and_counts(open_site: Any, fake: FakeProvider) -> None:
+    """An identity of a provider that is no longer offered, one of another feature, and one that works."""
+    gone, elsewhere = FakeProvider(issuer="https://gone.test"), "https://project.supabase.co/auth/v1"
+    site = await open_site(providers=[fake.provider()])
+    ann = site.browser()
+    await ann.sign_in()
+    account = await site.mini.auth[Accounts].find("ann@example.com")
+    for issuer in (gone.issuer, elsewhere):
+        await site.mini.auth.kernel.newcomers.link(account, provider="gone", issuer=issuer, subject="ann")
+    (shown,) = (await ann.client.get("/auth/oauth/accounts")).json()
+    assert shown["issuer"] == fake.issuer
+    problem(await ann.client.delete(f"/auth/oauth/accounts/{shown['id']}", headers=OWN_PAGE), 409, "last_credential")
+    for identity in await site.mini.auth.kernel.identities.list_of(account.id):
+        if identity.issuer != fake.issuer:
+            path = f"/auth/oauth/accounts/{identity.id}"
+            problem(await ann.client.delete(path, headers=OWN_PAGE), 404, "not_found")
+    assert len(await site.mini.auth.kernel.identities.list_of(account.id)) == 3
+
+
+@pytest.mark.parametrize("users", ["make", None])
+async def test_another_features_identity_is_a_way_in_where_it_lets_one_in(open_site: Any, users: Any) -> None:
+    trusted = TrustedIssuer("https://id.example.com", users=users)
+    site = await open_site(more=(TrustedIssuers([trusted]),))
+    ann = site.browser()
+    await ann.sign_in()
+    account = await site.mini.auth[Accounts].find("ann@example.com")
+    await site.mini.auth[TrustedIssuers].link(account, issuer=trusted.issuer, subject="ann")
+    (shown,) = (await ann.client.get("/auth/oauth/accounts")).json()
+    gone = await ann.client.delete(f"/auth/oauth/accounts/{shown['id']}", headers=OWN_PAGE)
+    assert gone.status_code == (204 if users else 409)
 
 
 async def test_other_peoples_accounts_there_are_not_to_be_seen_or_removed(site: Site) -> None:

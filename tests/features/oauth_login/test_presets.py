@@ -206,8 +206,10 @@ async def test_a_tenant_that_is_not_the_signers_is_refused(open_site: Open, clai
 
 async def test_a_pinned_tenant_lets_no_other_in(open_site: Open) -> None:
     other = {"iss": f"{LOGIN}/{OTHER_TENANT}/v2.0", "tid": OTHER_TENANT}
-    _, _, answer = await by_microsoft(open_site, entra(tenant=TENANT, **other))
+    site, _, answer = await by_microsoft(open_site, entra(tenant=TENANT, **other))
     assert refused(answer) == "invalid_token"
+    assert site.login.is_offered(f"{LOGIN}/{TENANT}/v2.0")
+    assert not site.login.is_offered(other["iss"])
 
 
 async def test_an_address_that_a_tenants_administrator_typed_is_never_verified(open_site: Open) -> None:

@@ -54,7 +54,7 @@ async def test_somebody_signs_in_at_a_provider(app: SupabaseApp) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, f"{BASE_URL}/inbox?unread=1")
     assert (await browser.get("/me")).json()["email"] == "octo@example.com"
     assert (await browser.get("/who")).json()["amr"] == ["oauth"]
-    assert "limen-supabase" not in browser.client.cookies
+    assert set(browser.client.cookies) == {"limen"}
 
 
 async def failed(browser: Browser, url: str, code: str) -> None:
@@ -85,11 +85,29 @@ async def test_a_code_is_good_once(app: SupabaseApp) -> None:
     await failed(thief, back, "invalid_request")
 
 
-async def test_tabs_that_were_swapped_sign_nobody_in(app: SupabaseApp) -> None:
+async def test_several_tabs_at_once_all_come_in_and_swapped_ones_never(app: SupabaseApp) -> None:
     browser = app.browser()
-    first = await at_supabase(await begin(browser), email="one@example.com")
-    await begin(browser)
-    await failed(browser, first, "invalid_credentials")
+    urls = [await begin(browser, return_to=f"/{number}") for number in range(4)]
+    emails = [f"{number}@example.com" for number in range(4)]
+    backs = [await at_supabase(url, email=email) for url, email in zip(urls, emails, strict=True)]
+    assert _query(urls[0])["redirect_to"] == f"{BASE_URL}{CALLBACK}", "whoever has one tab needs no other URL listed"
+    for number in (1, 0):
+        assert (await browser.get(_local(backs[number]))).headers["location"] == f"{BASE_URL}/{number}"
+        assert (await browser.get("/me")).json()["email"] == emails[number]
+    third, fourth = (_query(back) for back in backs[2:])
+    await browser.post("/auth/logout")
+    await failed(browser, f"{BASE_URL}{CALLBACK}?flow={third['flow']}&code={fourth['code']}", "invalid_credentials")
+    await failed(browser, f"{BASE_URL}{CALLBACK}?flow={fourth['flow']}&code={third['code']}", "invalid_credentials")
+    assert not [name for name in browser.client.cookies if name.startswith("limen-supabase")]
+
+
+async def test_a_browser_keeps_no_more_than_eight_beginnings(app: SupabaseApp) -> None:
+    browser = app.browser()
+    for _ in range(12):
+        await begin(browser)
+    assert len(browser.client.cookies) == 8
+    for odd in ("?flow=..", "?flow=only;", "?flow=%0d%0a"):
+        assert (await browser.get(f"{CALLBACK}{odd}&code=a")).status_code == 422
 
 
 async def test_consent_that_was_denied_is_said(app: SupabaseApp) -> None:
@@ -101,6 +119,14 @@ async def test_consent_that_was_denied_is_said(app: SupabaseApp) -> None:
     for odd in ("", "?code=", "?code=a&code=b", f"?code={'x' * 2000}"):
         await begin(browser)
         await failed(browser, f"{BASE_URL}{CALLBACK}{odd}", "invalid_credentials")
+
+
+async def test_no_answer_of_a_callback_is_stored_or_referred_from(app: SupabaseApp) -> None:
+    browser = app.browser()
+    back = await at_supabase(await begin(browser))
+    for path in (_local(back), _local(back), CALLBACK, f"{CALLBACK}?error=x", f"{CALLBACK}?code={'x' * 3000}"):
+        answer = await browser.get(path)
+        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
 
 
 async def test_supabase_that_is_down_is_said(app: SupabaseApp) -> None:

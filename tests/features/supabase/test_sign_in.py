@@ -8,7 +8,7 @@ from tests.features.answers import refused
 from tests.features.supabase.conftest import ALICE, PASSWORD, SupabaseApp
 from tests.features.supabase.contract import CheckedSupabase
 
-from limen import Accounts
+from limen import Accounts, Sessions
 from limen.events import LoggedIn, LoginFailed, SessionsEnded
 from limen.testing import FakeClock
 
@@ -123,13 +123,15 @@ async def test_a_foreign_page_signs_nobody_in_or_out(app: SupabaseApp) -> None:
     assert (await browser.post("/items")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/auth/supabase/sign-out", "/auth/logout"])
 @pytest.mark.parametrize("carrier", ["cookie", "bearer"])
-async def test_a_sign_out_ends_the_session_here_and_there(app: SupabaseApp, carrier: str) -> None:
+async def test_a_sign_out_ends_the_session_here_and_there(app: SupabaseApp, carrier: str, path: str) -> None:
     browser = await app.carried(carrier)
     session = (await browser.get("/who")).json()["sid"]
     other = app.bearer(app.project.sign_in(app.project._users["alice@example.com"]).access_token)
     shown = dict(browser.client.cookies)
-    assert (await browser.post("/auth/supabase/sign-out")).status_code == 204
+    assert (await browser.post(path)).status_code == 204
+    assert "limen" not in browser.client.cookies
     browser.client.cookies.update(shown)  # a thief's copy
     refused(await browser.get("/who"), 401, "invalid_token")
     assert session not in map(str, app.project._sessions)
@@ -168,6 +170,47 @@ async def test_a_new_sign_in_ends_what_the_browser_held(app: SupabaseApp) -> Non
     assert (await browser.get("/me")).status_code == 200
 
 
+async def test_a_browser_holds_one_session_whoever_vouches_for_it(app: SupabaseApp, clock: FakeClock) -> None:
+    """A sign-in at Supabase ends limen's own session in this browser, and the other way round, refreshed or not."""
+    own = await app.mini.account("own@example.com")
+    app.user()
+    browser, thief, held = app.browser(), app.browser(), []
+    for hours in (0, 2):
+        for who, sign_in in (
+            (own.email, browser.login(own.email)),
+            (ALICE["email"], browser.post("/auth/supabase/sign-in", json=ALICE)),
+            (own.email, browser.login(own.email)),
+        ):
+            clock.advance(hours=hours)
+            assert (await sign_in).status_code == 200
+            assert (await browser.get("/me")).json()["email"] == who
+            for cookies in held:
+                thief.client.cookies.update(cookies)
+                refused(await thief.get("/me"), 401, "invalid_token")
+            held.append(dict(browser.client.cookies))
+    reasons = {event.reason for event in app.mini.heard(SessionsEnded)}
+    assert reasons == {"signed_in_again"}
+
+
+async def test_whoever_is_signed_out_everywhere_is_signed_out_of_supabases_sessions_too(app: SupabaseApp) -> None:
+    alice = await app.signed_in()
+    phone, bob = app.browser(), await app.signed_in("bob@example.com")
+    assert (await phone.post("/auth/supabase/sign-in", json=ALICE)).status_code == 200
+    row = (await alice.get("/me")).json()["id"]
+    assert (await phone.get("/me")).json()["id"] == row
+    boss = await app.mini.signed_in("boss@example.com", roles=["admin"])
+    assert (await boss.post(f"/users/{row}/sign-out")).status_code == 204
+    for browser in (alice, phone):
+        refused(await browser.get("/me"), 401, "invalid_token")
+    assert (await bob.get("/me")).json()["email"] == "bob@example.com"
+    assert len(app.mini.heard(SessionsEnded)[0].session_ids) == 2
+    assert await app.auth[Sessions].end_everybodys() == 2
+    for browser in (bob, boss):
+        refused(await browser.get("/me"), 401, "invalid_token")
+    assert (await alice.post("/auth/supabase/sign-in", json=ALICE)).status_code == 200
+    assert (await alice.get("/me")).json()["id"] == row
+
+
 async def test_limens_own_people_sign_in_beside(app: SupabaseApp) -> None:
     own = await app.mini.signed_in("own@example.com")
     theirs = await app.signed_in()
@@ -193,10 +236,13 @@ async def test_a_disabled_or_deleted_account_is_out_whatever_carries_it(app: Sup
         refused(await visitor.get("/who"), 401, "invalid_token")
     refused(await app.browser().post("/auth/supabase/sign-in", json=ALICE), 401, "invalid_token")
     await app.auth[Accounts].set_active(key, True)
-    assert (await browser.get("/me")).status_code == 200
+    refused(await browser.get("/me"), 401, "invalid_token")  # its session ended, as limen's own do
+    assert (await bearer.get("/me")).status_code == 200
+    assert (await browser.post("/auth/supabase/sign-in", json=ALICE)).status_code == 200
     await app.auth[Accounts].remove(key)
     for visitor in (browser, bearer):
         refused(await visitor.get("/who"), 401, "invalid_token")
+    refused(await app.browser().post("/auth/supabase/sign-in", json=ALICE), 401, "invalid_token")
 
 
 async def test_over_https_the_cookie_belongs_to_this_host_alone(opened: Any, project: CheckedSupabase) -> None:

@@ -35,7 +35,11 @@ async def test_the_owner_of_an_address_takes_the_account_from_a_bearer_who_never
         here, elsewhere = (SupabaseApp(worker, project) for worker in workers)
         box = outbox(here.auth)
         for email, by in (("alice@example.com", "reset"), ("bob@example.com", "link")):
-            token = project.token(here.user(email))
+            stranger = here.user(email)
+            squatted = await here.mini.account(email)
+            linked = {"provider": "supabase", "issuer": project.issuer, "subject": str(stranger.id)}
+            await here.auth.kernel.newcomers.link(squatted, **linked)
+            token = project.token(stranger)
             squatters = [worker.bearer(token) for worker in (here, elsewhere)]
             rows = [(await squatter.get("/who")).json()["account"] for squatter in squatters]
             owner = here.mini.visitor()

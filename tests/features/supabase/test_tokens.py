@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from tests.features.answers import refused
+from tests.features.hostile import lies
 from tests.features.mini_app import features_of, open_app
 from tests.features.supabase.conftest import SupabaseApp, routes
 from tests.features.supabase.contract import CheckedSupabase
 from tests.features.trusted_issuers.key_server import KeyServer
 
-from limen import ConfigurationError, Role, Roles, TrustedIssuer
+from limen import Accounts, ConfigurationError, Role, Roles, TrustedIssuer
 from limen.core import base64url
 from limen.core.keys import SigningKey
+from limen.errors import Conflict
 from limen.features import Supabase
 from limen.features.trusted_issuers import TrustedIssuers
 from limen.testing import FakeClock
@@ -85,6 +87,16 @@ async def test_keys_and_secrets_are_never_taken_for_one_another(opened: Any, pro
 def forged(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
     signed = ".".join(base64url.encode(json.dumps(part).encode()) for part in (header, claims))
     return f"{signed}.{base64url.encode(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+async def test_whatever_a_project_says_of_a_person_is_no_error_of_ours(app: SupabaseApp) -> None:
+    alice = app.user()
+    for said in lies():
+        try:
+            token = app.project.token(alice, **said)
+        except UnicodeEncodeError:  # no token can say it
+            continue
+        assert (await app.bearer(token).get("/me")).status_code in (200, 401), said
 
 
 async def test_api_keys_are_nobodys_tokens(opened: Any, project: CheckedSupabase, caplog: Any) -> None:
@@ -161,6 +173,18 @@ async def test_an_address_makes_nobody_another(app: SupabaseApp) -> None:
     theirs = (await app.bearer(app.project.token(app.user())).get("/me")).json()
     assert theirs["id"] != own.account.subject
     assert theirs["email"].endswith(".invalid")
+
+
+async def test_an_address_that_was_not_confirmed_stays_free_for_its_owner(app: SupabaseApp) -> None:
+    theirs = (await app.bearer(app.project.token(app.user())).get("/me")).json()
+    assert (theirs["email"], theirs["is_verified"]) == ("alice@example.com", False)
+    own = await app.mini.signed_in("alice@example.com", is_verified=True)
+    assert (await own.me()).json()["id"] == own.account.subject != theirs["id"]
+    assert (await app.auth[Accounts].find("alice@example.com")).id == own.account.id
+    found = await app.auth[Accounts].list(search="alice@")
+    assert {account.subject for account in found} == {own.account.subject, theirs["id"]}, "operators see both"
+    with pytest.raises(Conflict):  # two accounts of one verified address there must never be
+        await app.auth[Accounts].set_verified(app.auth.kernel.users.parse_key(theirs["id"]), True)
 
 
 async def test_where_both_sides_verified_it_links_if_the_setting_says_so(opened: Any, project: CheckedSupabase) -> None:

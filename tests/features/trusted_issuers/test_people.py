@@ -11,6 +11,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tests.features.answers import refused
 from tests.features.conftest import NewDatabase
+from tests.features.hostile import lies
 from tests.features.mini_app import Browser, MiniApp, features_of, open_app
 from tests.features.trusted_issuers.key_server import KeyServer
 
@@ -31,6 +32,7 @@ def routes(app: FastAPI, auth: Auth[Any]) -> None:
     @app.get("/who")
     async def who(principal: Annotated[Principal, Depends(auth.current_principal)]) -> dict[str, Any]:
         said = {"iss": principal.issuer, "sub": principal.subject, "account": principal.account}
+        said["user_id"] = principal.user_id
         return {**said, "permissions": sorted(principal.permissions), "roles": sorted(principal.roles)}
 
     @app.get("/things", dependencies=[Depends(auth.require("items:read"))])
@@ -205,6 +207,36 @@ async def test_where_it_is_allowed_an_address_that_both_verified_links(
     assert len(app.mini.heard(IdentityLinked)) == linked
 
 
+async def test_many_identities_of_one_verified_address_at_once_are_one_account(trusting: Open) -> None:
+    app = await trusting(links="verified")
+    visitors = [app.bearer(**{**ALICE, "sub": f"alice-{number}"}) for number in range(10)]
+    answers = await asyncio.gather(*(visitor.get("/me") for visitor in visitors))
+    assert {answer.json()["email"] for answer in answers} == {"Alice@Example.com"}
+    assert (len(app.mini.heard(Registered)), len(app.mini.heard(IdentityLinked))) == (1, 9)
+
+
+@pytest.mark.parametrize("change", ["unverified", "another address"])
+async def test_an_account_that_gives_its_address_up_just_then_is_not_linked(
+    trusting: Open, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    app = await trusting(links="verified")
+    account = await app.mini.account("alice@example.com", is_verified=True)
+    users, accounts = app.mini.auth.kernel.users, app.mini.auth[Accounts]
+    find = users.find_by_identifier
+
+    async def found_a_moment_too_early(canonical: str) -> Any:
+        found = await find(canonical)
+        if change == "unverified":
+            await accounts.set_verified(account.id, False)
+        else:
+            await users.change(account.id, {"email": "a@new.example", "email_canonical": "a@new.example"})
+        return found
+
+    monkeypatch.setattr(users, "find_by_identifier", found_a_moment_too_early)
+    assert (await app.bearer(**ALICE).get("/me")).json()["id"] != account.subject
+    assert app.mini.heard(IdentityLinked) == []
+
+
 async def test_rights_come_from_the_token_unless_the_setting_says_the_row(trusting: Open) -> None:
     for rights, permissions, roles in (
         ("token", ["other"], ["guest"]),
@@ -237,12 +269,38 @@ async def test_only_the_known_come_in_where_rows_are_not_made(trusting: Open) ->
     refused(await app.bearer(sub="bob").get("/me"), 401, "invalid_token")
 
 
+async def test_a_namesake_elsewhere_is_nobody_here(trusting: Open) -> None:
+    """What belongs to somebody is kept by `user_id`: another issuer may call somebody what a user is called here."""
+    app = await trusting(users="known")
+    own = await app.mini.signed_in("own@example.com")
+    assert (await own.get("/who")).json()["user_id"] == own.account.subject
+    namesake = app.bearer(sub=own.account.subject)
+    said = (await namesake.get("/who")).json()
+    assert (said["sub"], said["user_id"]) == (own.account.subject, None)
+    await app.mini.auth[TrustedIssuers].link(own.account, issuer=app.issuer.issuer, subject="own-there")
+    assert (await app.bearer(sub="own-there").get("/who")).json()["user_id"] == own.account.subject
+
+
 async def test_an_administrator_elsewhere_administers_nothing_here(trusting: Open) -> None:
     app = await trusting()
     mean = app.bearer(**ALICE, scope="*", roles=["admin"])
     for path in ("/users", "/auth/sessions"):
         refused(await mean.get(path), 403, "forbidden")
+    refused(await mean.post("/auth/logout"), 403, "forbidden")  # it is signed in there, and signs out there
     assert (await mean.patch("/users/me", json={"username": "alice"})).json()["username"] == "alice"
+
+
+async def test_whatever_an_issuer_says_of_a_person_is_no_error_of_ours(trusting: Open) -> None:
+    app = await trusting(links="verified")
+    for said in lies():
+        try:
+            alice = app.bearer(**said)
+        except UnicodeEncodeError:  # no token can say it
+            continue
+        answer = await alice.get("/me")
+        assert answer.status_code in (200, 401), said
+        if answer.status_code == 200 and answer.json()["email"] != said["email"]:
+            assert answer.json()["email"].endswith(f"@{PLACEHOLDER_DOMAIN}"), said
 
 
 class Base(DeclarativeBase):

@@ -167,7 +167,7 @@ class Leaving:
 
     async def _remove(self, account: Account, client: Client, *, only_if: Check | None = None) -> bool:
         """Delete an account if it is still there, and if what is asked within the transaction says so."""
-        kernel, email = self.kernel, None if account.held.is_service else account.email
+        kernel, email = self.kernel, None if account.held.is_service else account.mailbox
         deleted = AccountDeleted(at=kernel.clock.now(), subject=account.subject, client=client, email=email)
         async with kernel.database.transaction() as connection:
             async with kernel.administrators.keep_one(connection, account.id):
@@ -204,11 +204,13 @@ class Leaving:
     async def _post_scheduled(
         self, connection: AsyncConnection, account: Account, secret: str, due_at: datetime
     ) -> None:
-        if self.mail is None:
+        if self.mail is None or account.mailbox is None:
             return
         link = self.kernel.settings.page_link(self.restore_page, secret)
         values = {"link": link, "due_at": due_at}
-        await self.mail.post_within(connection, Letter(to=account.email, template="deletion_scheduled", values=values))
+        await self.mail.post_within(
+            connection, Letter(to=account.mailbox, template="deletion_scheduled", values=values)
+        )
 
 
 def _exported(session: Session) -> Mapping[str, object]:

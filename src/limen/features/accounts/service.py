@@ -286,7 +286,7 @@ class AccountService(Leaving):
             LastAdmin: nobody active would hold `*` any more.
         """
         account = await self.get_own(principal)
-        proved = await self.passwords.verify(str(account.columns["email"]), password, client=client)
+        proved = await self.passwords.verify(str(account.columns["email_canonical"]), password, client=client)
         if proved.id != account.id:
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
         if self.grace:
@@ -321,7 +321,10 @@ class AccountService(Leaving):
 
         Raises:
             NotFound: there is no such account.
+            Conflict: the address is what another issuer merely says; it is free, and nobody can vouch for it here.
         """
+        if verified and (await self.get(user_id)).mailbox is None:
+            raise Conflict("the account has no address of its own", user=user_id)
         account = await self.change(user_id, values={"is_verified": verified}, client=client)
         if not verified and self.greeter is not None and self.greeter.is_required:
             ended = await self.kernel.sessions.end_all(user_id, reason="email_unverified")

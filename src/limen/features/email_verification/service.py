@@ -162,7 +162,7 @@ class EmailVerificationService:
         """
         kernel, new = self.kernel, email_identity(new_email, field="new_email")
         account = await self.accounts.get_own(principal)
-        proved = await self.passwords.verify(account.email, password, client=client)
+        proved = await self.passwords.verify(str(account.columns["email_canonical"]), password, client=client)
         if proved.id != account.id:
             raise IncorrectLogin("the password is another account's", subject=principal.subject)
         await kernel.limits.take("change_email", client=client, account=str(account.columns["email_canonical"]))

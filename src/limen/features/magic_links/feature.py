@@ -58,8 +58,8 @@ class MagicLinks(MagicLinkService, Feature):
 
     async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
         """Whoever has an address that mail reaches can ask for a link."""
-        email = await self.kernel.users.email_within(connection, user_id)
-        return email is not None and not is_placeholder(email)
+        address = await self.kernel.users.address_within(connection, user_id)
+        return address is not None and not is_placeholder(address)
 
     def routes(self) -> Sequence[APIRouter]:
         return routes(self, own_page=self._has_own_page, next_path=self._next)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limen.core.admission import is_placeholder
 from limen.core.client import Client
 from limen.core.conditions import Meter, Rate
 from limen.core.device import device_name
@@ -75,13 +74,11 @@ class Notices:
         return bool(seen) and not is_known(event.client, seen)
 
     async def _address_for(self, event: Event) -> str | None:
-        """The stored address; a machine has no mailbox, and nobody reads a placeholder."""
+        """The stored address; a machine has no mailbox, and an address that is not the account's is a stranger's."""
         if isinstance(event, AccountDeleted):
             return event.email
         account = await self._mail.kernel.users.find_by_subject(event.subject or "")
-        if account is None or account.held.is_service or is_placeholder(account.email):
-            return None
-        return account.email
+        return None if account is None or account.held.is_service else account.mailbox
 
     def _may_send(self, notice: Notice, subject: str) -> bool:
         try:

@@ -124,7 +124,7 @@ class OAuthLogin(OAuthLoginService, Feature):
         return shown
 
     async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
-        return await self._store.has_identities(connection, user_id)
+        return any(map(self.is_offered, await self.kernel.identities.issuers_of(connection, user_id)))
 
     async def stop(self) -> None:
         for upstream in self.upstreams.values():

@@ -40,7 +40,7 @@ from limen.http.error_page import error_page
 from limen.http.openapi import refusals
 from limen.http.origin import Origin
 from limen.http.responses import deliver, log
-from limen.http.routing import FormFields, LimenRoute, form_schema
+from limen.http.routing import FormFields, LimenRoute, ReturnRoute, form_schema
 from limen.http.sign_in_out import SignInOut
 
 OWNER = authenticated() & ~method("api_key")
@@ -110,7 +110,7 @@ def routes(service: OAuthLoginService) -> Sequence[APIRouter]:
 
 def _sign_in(service: OAuthLoginService) -> APIRouter:
     kernel, cookies = service.kernel, BindingCookies("oauth", secure=service.kernel.cookie.secure)
-    router = APIRouter(prefix=f"{kernel.auth_prefix}/oauth", tags=["auth"], route_class=LimenRoute)
+    router = APIRouter(prefix=f"{kernel.auth_prefix}/oauth", tags=["auth"], route_class=ReturnRoute)
     may_change = kernel.require(CHANGING)
 
     @router.get(
@@ -295,8 +295,8 @@ def _refused(service: OAuthLoginService, error: AuthError) -> Response:
 
 
 def _redirect(url: str) -> Response:
-    """RFC 9700 §4.2.4 and §4.12: no `code` in a Referer, and 303, so that nothing posted is posted on."""
-    return RedirectResponse(url, status_code=303, headers={"Referrer-Policy": "no-referrer"})
+    """RFC 9700 §4.12: 303, so that nothing posted is posted on."""
+    return RedirectResponse(url, status_code=303)
 
 
 def _shown(identity: Identity) -> IdentityOut:

@@ -210,9 +210,10 @@ class OAuthLoginService:
     # --- the accounts elsewhere
 
     async def identities_of(self, subject: str) -> Sequence[Identity]:
-        """The accounts elsewhere that let this user in."""
+        """The accounts elsewhere that let this user in; not those of other features, or of a provider that is gone."""
         user_id = self.kernel.users.parse_key(subject)
-        return () if user_id is None else await self.kernel.identities.list_of(user_id)
+        found = () if user_id is None else await self.kernel.identities.list_of(user_id)
+        return tuple(each for each in found if self.is_offered(each.issuer))
 
     async def unlink(self, subject: str, identity_id: UUID, *, client: Client = NOWHERE) -> None:
         """Let an account elsewhere let this user in no more.
@@ -221,7 +222,11 @@ class OAuthLoginService:
             NotFound: it is not theirs.
             LastCredential: nothing else would.
         """
-        await self.recognition.unlink(subject, identity_id, client=client)
+        await self.recognition.unlink(subject, identity_id, is_offered=self.is_offered, client=client)
+
+    async def readmit(self, *, issuer: str, subject: str) -> bool:
+        """Let an account elsewhere whose account here was deleted have a new one; False if there was no such."""
+        return await self.kernel.identities.readmit(issuer, subject)
 
     # --- what a provider lets the app do
 
@@ -256,6 +261,10 @@ class OAuthLoginService:
         if found is None:
             raise NotFound("no such provider", provider=provider)
         return found
+
+    def is_offered(self, issuer: str) -> bool:
+        """Whether somebody with an account at this issuer can sign in by it now."""
+        return any(upstream.vouches_as(issuer) for upstream in self.upstreams.values())
 
     def redirect_uri(self, provider: str) -> str:
         """Where the provider sends people back: by the configured base URL, whatever the request says."""

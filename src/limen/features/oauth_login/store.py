@@ -93,17 +93,6 @@ class OAuthLoginStore:
         statement = select(self._key).where(self._key == user_id).with_for_update()
         return (await connection.execute(statement)).first() is not None
 
-    async def has_identities(self, connection: AsyncConnection, user_id: object) -> bool:
-        """Whether an account elsewhere lets this user in."""
-        found = exists().where(self._identities.c.user_id == user_id)
-        return bool((await connection.execute(select(found))).scalar_one())
-
-    async def lock_verified(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
-        """Whether this user has proved this address, which stays so until the transaction ends."""
-        users = self._users.c
-        is_proved = and_(self._key == user_id, users.email_canonical == canonical, users.is_verified, users.is_active)
-        return (await connection.execute(select(self._key).where(is_proved).with_for_update())).first() is not None
-
     async def claim(self, connection: AsyncConnection, user_id: object, *, canonical: str) -> bool:
         """Let an address that nobody had proved be proved; False if somebody was faster, or it is another by now."""
         users = self._users.c

@@ -15,6 +15,7 @@ from limen.core.principal import Principal
 from limen.core.rules import authenticated, method
 from limen.db.sessions import Session
 from limen.features.sessions.service import SessionService
+from limen.http.guards import PrincipalGuard
 from limen.http.openapi import refusals
 from limen.http.routing import LimenRoute
 
@@ -40,11 +41,13 @@ def routes(service: SessionService) -> Sequence[APIRouter]:
     kernel = service.kernel
     router = APIRouter(prefix=kernel.auth_prefix, tags=["sessions"], route_class=LimenRoute)
     Owner = Annotated[Principal, Depends(kernel.require(OWNER))]
+    Anyone = Annotated[Principal, Depends(PrincipalGuard(kernel.authenticator, kernel.clock, OWNER))]
 
-    @router.post("/logout", status_code=204)
-    async def logout(principal: Owner, request: Request) -> Response:
-        """End the session that this request came with."""
-        await service.logout(principal, client=kernel.client(request))
+    @router.post("/logout", status_code=204, responses=refusals(503))
+    async def logout(principal: Anyone, request: Request) -> Response:
+        """End the session that this request came with, whoever vouches for it."""
+        presented = kernel.presented(request) if principal.elsewhere else None
+        await service.logout(principal, presented=presented, client=kernel.client(request))
         response = Response(status_code=204)
         if principal.credential == "session_cookie":
             kernel.cookie.clear(response)

@@ -10,6 +10,8 @@ from limen.core.rights import carry
 from limen.db.sessions import Session
 from limen.errors import Forbidden, IncorrectLogin, InvalidCredential, NotFound
 from limen.events import EverybodySignedOut, LoggedIn, SessionsEnded
+from limen.feature import end_what_is_held, features_of
+from limen.http.scheme import Presented
 from limen.kernel import Kernel
 
 CARRIER = "cookie"
@@ -29,7 +31,7 @@ class SessionService:
     kernel: Kernel
 
     async def issue(self, proof: Proof, client: Client) -> Completed:
-        """Open a session that a cookie carries; one that the browser still held is ended (ASVS 7.2.4).
+        """Open a session that a cookie carries; one that the browser still held is ended.
 
         Raises:
             IncorrectLogin: the user is gone or disabled.
@@ -53,7 +55,7 @@ class SessionService:
             secret_digest=token.digest,
             session_id=session_id,
         )
-        await self._end_earlier(client)
+        await end_what_is_held(kernel, client)
         event = LoggedIn(at=now, subject=proof.subject, client=client, session_id=token.id, amr=proof.amr)
         await kernel.events.publish(event)
         lifetime = kernel.sessions.lifetimes.absolute  # the idle end moves without writing a cookie
@@ -79,21 +81,31 @@ class SessionService:
             raise InvalidCredential("the session is over", session=session_id)
         return session
 
-    async def _end_earlier(self, client: Client) -> None:
-        if client.session_cookie is None:
-            return
+    async def end_held(self, cookie: str, *, client: Client) -> None:
+        """End the session that a browser still held when it signed in anew (ASVS 7.2.4)."""
         try:
-            session = await self.verify(client.session_cookie)
+            session = await self.verify(cookie)
         except InvalidCredential:
             return
         await self.end(str(session.user_id), session.id, reason="signed_in_again", client=client, must_exist=False)
 
-    async def logout(self, principal: Principal, *, client: Client = NOWHERE) -> None:
+    async def logout(
+        self, principal: Principal, *, presented: Presented | None = None, client: Client = NOWHERE
+    ) -> None:
         """End the session that the credential belongs to.
 
+        Args:
+            presented: the credential, where another issuer may vouch for it.
+
         Raises:
-            Forbidden: the credential belongs to no session (an API key): revoke it instead.
+            Forbidden: the credential belongs to no session (an API key): revoke it instead; or to another issuer's, who
+                ends it.
         """
+        if principal.elsewhere:
+            for feature in features_of(self.kernel):
+                if presented is not None and await feature.log_out(principal, presented, client=client):
+                    return
+            raise Forbidden("the session is another issuer's", subject=principal.subject)
         session_id = parse_uuid(principal.session_id or "")
         if session_id is None:
             raise Forbidden("the credential belongs to no session", subject=principal.subject)
@@ -139,7 +151,7 @@ class SessionService:
     async def end_everybodys(self, *, client: Client = NOWHERE) -> int:
         """End every session of everybody, so many in one transaction (ASVS 7.4.5); how many they were.
 
-        Sessions at other issuers and API keys go on.
+        This app's own cookies of sessions at Supabase are among them. Tokens of other issuers and API keys go on.
 
         Raises:
             Unavailable: the database is down; what was ended before stays so.

@@ -100,12 +100,30 @@ class SupabaseTokens:
             InvalidCredential: nobody.
             Unavailable: the project's keys or the database cannot be asked.
         """
+        return await self.admit(await self.verify(token))
+
+    async def verify(self, token: str) -> Principal:
+        """Whom this token proves, at Supabase.
+
+        Raises:
+            InvalidCredential: nobody.
+            Unavailable: the project's keys cannot be asked.
+        """
         verified = await self._verified(token)
         for check in CHECKS:
             check(verified.claims)
-        if verified.claims.get("is_anonymous") is True and not self._anonymous:
+        return self._mapped(verified)
+
+    async def admit(self, principal: Principal) -> Principal:
+        """The same with the row that they have here.
+
+        Raises:
+            InvalidCredential: they have none and get none.
+            Unavailable: the database cannot be asked.
+        """
+        if principal.claims.get("is_anonymous") is True and not self._anonymous:
             raise InvalidCredential("anonymous users are not let in: Supabase(anonymous=True)")
-        return await self._kernel.newcomers.admit(self._mapped(verified), self._admission)
+        return await self._kernel.newcomers.admit(principal, self._admission)
 
     async def _verified(self, token: str) -> Principal:
         algorithm, kid = unverified_key(token)
@@ -187,6 +205,11 @@ def _auth_time(claims: Claims) -> datetime | None:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def claims_within(token: str) -> Claims:
+    """What a token says that was verified before it was kept here, whether it is still good or not."""
+    return parse_object(base64url.decode(token.split(".")[1]))
 
 
 def key_role(key: str) -> str:

@@ -8,11 +8,13 @@ from fastapi import APIRouter
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.admission import Admission, Claims, Links, Rights
 from limen.core.discovery import check_url, is_exposed
 from limen.core.keys import MIN_SECRET
 from limen.core.policy import Policy
+from limen.core.principal import Principal
 from limen.core.rules import issued_by
 from limen.core.sealing import Sealer
 from limen.db.tables import Tables
@@ -152,6 +154,13 @@ class Supabase(SupabaseService, Feature):
         self.store = SupabaseSessionStore(kernel.database, table, clock=kernel.clock)
         self.sealer = Sealer(kernel.derived_keys("supabase sessions"))
         kernel.follower.purge_by("Supabase sessions", self.store.purge)
+        kernel.sessions.also_end(self)
+
+    def uid_of(self, principal: Principal) -> str | None:
+        return principal.subject if principal.issuer == self.people.issuer else None
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        return self.people.issuer in await self.kernel.identities.issuers_of(connection, user_id)
 
     def schemes(self) -> Sequence[Scheme]:
         name = cookie_name(secure=self.kernel.settings.is_secure)

@@ -1,6 +1,7 @@
 """HTTP of the feature `supabase`: sign up, in and out at Supabase, the session in this app's cookie."""
 
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -12,16 +13,17 @@ from limen.core.principal import Principal
 from limen.core.rules import issued_by
 from limen.errors import AuthError, InvalidCredential, InvalidRequest
 from limen.features.supabase.service import FLOW_LIFETIME, SupabaseService
-from limen.http.cookies import cookie_name
-from limen.http.credentials import read_credential
+from limen.http.cookies import BindingCookies
 from limen.http.guards import PrincipalGuard
 from limen.http.openapi import refusals
 from limen.http.responses import NO_STORE, deliver, log
-from limen.http.routing import LimenRoute
+from limen.http.routing import LimenRoute, ReturnRoute
 from limen.http.scheme import Carrier
 
 MAX_PASSWORD = 4096
 NO_NUL = r"^[^\x00]*$"
+ONLY = "only"
+"""The flow of a browser that is at no other; the callback's URL is the plain one then, as the project may list it."""
 
 
 class CredentialsIn(BaseModel):
@@ -116,10 +118,10 @@ def _session_routes(service: SupabaseService) -> APIRouter:
     )
     async def refresh(principal: Person, request: Request) -> Mapping[str, object]:
         """Fetch fresh tokens for this cookie's session now; otherwise that happens by itself when they are due."""
-        carrier, value = _carried(service, request)
-        if carrier is not Carrier.COOKIE:
+        presented = kernel.presented(request)
+        if presented.carrier is not Carrier.COOKIE:
             raise InvalidRequest("whoever has the tokens refreshes them at Supabase", subject=principal.subject)
-        fresh = await service.refresh(value)
+        fresh = await service.refresh(presented.value)
         account = await kernel.users.find_by_subject(fresh.account or "")
         if account is None:
             raise InvalidCredential("the account of this session is gone", account=fresh.account)
@@ -128,13 +130,10 @@ def _session_routes(service: SupabaseService) -> APIRouter:
     @router.post("/sign-out", status_code=204)
     async def sign_out(principal: Person, request: Request) -> Response:
         """End the session that this request came with, here and at Supabase."""
-        carrier, value = _carried(service, request)
-        if carrier is Carrier.COOKIE:
-            await service.sign_out(principal, cookie=value, client=kernel.client(request))
-        else:
-            await service.sign_out(principal, token=value, client=kernel.client(request))
+        presented = kernel.presented(request)
+        await service.log_out(principal, presented, client=kernel.client(request))
         response = Response(status_code=204)
-        if carrier is Carrier.COOKIE:
+        if presented.carrier is Carrier.COOKIE:
             kernel.cookie.clear(response)
         return response
 
@@ -143,11 +142,12 @@ def _session_routes(service: SupabaseService) -> APIRouter:
 
 def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
     kernel = service.kernel
-    router = _router(service)
+    router = _router(service, route_class=ReturnRoute)
     base = kernel.settings.base_url.rstrip("/")
-    name = f"{cookie_name(secure=kernel.cookie.secure)}-supabase"
+    cookies = BindingCookies("supabase", secure=kernel.cookie.secure)
     Provider = Annotated[str, Path(max_length=40, description="as the project names it: `github`, `google`, …")]
     Text = Annotated[str | None, Query(max_length=2048)]
+    Flow = Annotated[str, Query(pattern=f"^({ONLY}|[0-9a-f]{{16}})$", description="which, if the browser has several")]
 
     @router.get(
         "/oauth/{provider}/authorize",
@@ -162,56 +162,43 @@ def _oauth_routes(service: SupabaseService, *, error_page: str) -> APIRouter:
         scopes: Annotated[str | None, Query(max_length=500, pattern=r"^[^\s\x00-\x1f]+( [^\s\x00-\x1f]+)*$")] = None,
     ) -> Response:
         """Go and sign in at one of the project's providers."""
-        flow = await service.begin(provider, return_to=return_to, scopes=scopes, client=kernel.client(request))
-        response = RedirectResponse(flow.url, 303, headers=dict(NO_STORE))
-        response.set_cookie(
-            name,
-            flow.secret,
-            max_age=int(FLOW_LIFETIME.total_seconds()),
-            path="/",
-            secure=kernel.cookie.secure,
-            httponly=True,
-            samesite="lax",
+        name = token_hex(8) if cookies.is_waiting(request) else None  # a second tab: neither takes the other's cookie
+        begun = await service.begin(
+            provider, return_to=return_to, scopes=scopes, name=name, client=kernel.client(request)
         )
+        response = RedirectResponse(begun.url, 303, headers=dict(NO_STORE))
+        cookies.keep(response, request, name or ONLY, begun.secret, seconds=int(FLOW_LIFETIME.total_seconds()))
         return response
 
     @router.get(
         "/oauth/{provider}/callback", status_code=303, response_class=RedirectResponse, responses=refusals(422, 503)
     )
-    async def callback(provider: Provider, request: Request, code: Text = None, error: Text = None) -> Response:
+    async def callback(
+        provider: Provider, request: Request, code: Text = None, error: Text = None, flow: Flow = ONLY
+    ) -> Response:
         """Come back signed in, or with `#error=` and what went wrong."""
-        secret = request.cookies.get(name)
+        secret = cookies.read(request, flow)
         try:
             if error is not None:
                 await service.give_up(secret)
-                return _gone(
-                    f"{base}{error_page}#error={'access_denied' if error == 'access_denied' else 'server_error'}"
-                )
+                said = "access_denied" if error == "access_denied" else "server_error"
+                return _gone(f"{base}{error_page}#error={said}", flow)
             completed, path = await service.finish(provider, secret=secret, code=code, client=kernel.client(request))
         except AuthError as refused:
             log(refused)
-            return _gone(f"{base}{error_page}#error={quote(refused.code)}")
-        response = _gone(f"{base}{path}")
+            return _gone(f"{base}{error_page}#error={quote(refused.code)}", flow)
+        response = _gone(f"{base}{path}", flow)
         if completed.cookie is not None:
             kernel.cookie.set(response, completed.cookie)
         return response
 
-    def _gone(url: str) -> Response:
+    def _gone(url: str, flow: str) -> Response:
         response = RedirectResponse(url, 303, headers=dict(NO_STORE))
-        response.delete_cookie(name, path="/", secure=kernel.cookie.secure, httponly=True, samesite="lax")
+        cookies.clear(response, flow)
         return response
 
     return router
 
 
-def _router(service: SupabaseService) -> APIRouter:
-    return APIRouter(prefix=f"{service.kernel.auth_prefix}/supabase", tags=["supabase"], route_class=LimenRoute)
-
-
-def _carried(service: SupabaseService, request: Request) -> tuple[Carrier, str]:
-    """What the guard has just verified."""
-    name = cookie_name(secure=service.kernel.cookie.secure)
-    presented = read_credential(request.scope["headers"], cookie_name=name.encode())
-    if presented is None:
-        raise InvalidCredential("the credential is gone from the request")
-    return presented.carrier, presented.value
+def _router(service: SupabaseService, *, route_class: type[LimenRoute] = LimenRoute) -> APIRouter:
+    return APIRouter(prefix=f"{service.kernel.auth_prefix}/supabase", tags=["supabase"], route_class=route_class)

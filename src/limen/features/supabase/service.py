@@ -5,12 +5,16 @@ import hmac
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from limen.core import base64url
+from limen.core.admission import Claims
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import canonical_email
 from limen.core.login import Completed, Cookie
@@ -29,9 +33,11 @@ from limen.errors import (
     WeakPassword,
 )
 from limen.events import LoggedIn, LoginFailed, SessionsEnded
-from limen.features.supabase.claims import SupabaseTokens
+from limen.feature import end_what_is_held
+from limen.features.supabase.claims import SupabaseTokens, claims_within
 from limen.features.supabase.steps import GoTrue, Refused, Tokens
 from limen.features.supabase.store import StoredSession, SupabaseSessionStore
+from limen.http.scheme import Carrier, Presented
 from limen.kernel import Kernel
 
 PREFIX = "lmp_"
@@ -144,9 +150,18 @@ class SupabaseService:
         return await self._open(tokens, client)
 
     async def begin(
-        self, provider: str, *, return_to: str = "/", scopes: str | None = None, client: Client = NOWHERE
+        self,
+        provider: str,
+        *,
+        return_to: str = "/",
+        scopes: str | None = None,
+        name: str | None = None,
+        client: Client = NOWHERE,
     ) -> Flow:
         """Begin a sign-in at one of the project's providers.
+
+        Args:
+            name: tells this flow from another one in the same browser; the callback brings it back as `flow`.
 
         Raises:
             InvalidRequest: no provider's name, or `return_to` is no path of this app.
@@ -158,7 +173,7 @@ class SupabaseService:
         payload = {"provider": provider, "return_to": return_to}
         secret = await self.kernel.one_time.issue(_FLOW, subject=None, payload=payload, lifetime=FLOW_LIFETIME)
         challenge = base64url.encode(sha256(self._verifier(secret).encode()).digest())
-        redirect_to = f"{self.url_here}/oauth/{provider}/callback"
+        redirect_to = f"{self.url_here}/oauth/{provider}/callback" + ("" if name is None else f"?flow={name}")
         wanted = scopes or self.scopes
         url = self.gotrue.authorize_url(provider, redirect_to=redirect_to, challenge=challenge, scopes=wanted)
         return Flow(secret=secret, url=url)
@@ -267,8 +282,9 @@ class SupabaseService:
         """
         session = None if cookie is None else await self.find(cookie)
         tokens = None if session is None else self._unsealed(session)
-        await self._end(principal, session)
-        await self._report_end(principal, client)
+        entry = self._entry(principal.claims)
+        await self._end(entry, session)
+        await self._report_end(principal.session_id, principal.account, client)
         access = token if tokens is None else tokens.access_token
         if access is None:
             return
@@ -280,6 +296,39 @@ class SupabaseService:
             if tokens is None:  # else nobody has its refresh token any more
                 raise
 
+    async def log_out(self, principal: Principal, presented: Presented, *, client: Client = NOWHERE) -> bool:
+        """End the session of a credential, if it is one of Supabase's.
+
+        Raises:
+            Unavailable: as `sign_out`.
+        """
+        if principal.issuer != self.people.issuer:
+            return False
+        if presented.carrier is Carrier.COOKIE:
+            await self.sign_out(principal, cookie=presented.value, client=client)
+        else:
+            await self.sign_out(principal, token=presented.value, client=client)
+        return True
+
+    async def end_held(self, cookie: str, *, client: Client = NOWHERE) -> None:
+        """End the session that a browser still held when it signed in anew (ASVS 7.2.4)."""
+        try:
+            session = await self.find(cookie)
+            claims = claims_within(self._unsealed(session).access_token)
+        except InvalidCredential:
+            return
+        await self._end(self._entry(claims), session)
+        ended = str(claims["session_id"])
+        await self._report_end(ended, str(session.user_id), client, reason="signed_in_again")
+
+    async def end_all_within(self, connection: AsyncConnection, user_id: object) -> Sequence[Revocation]:
+        """Forget every session of a user inside a caller's transaction: nobody has their tokens any more."""
+        return self._entries(await self.store.end_all(connection, user_id))
+
+    async def end_some_within(self, connection: AsyncConnection, *, limit: int) -> Sequence[Revocation]:
+        """Forget so many, whoever's, likewise."""
+        return self._entries(await self.store.end_some(connection, limit=limit))
+
     # --- inside
 
     @property
@@ -289,7 +338,7 @@ class SupabaseService:
 
     async def _open(self, tokens: Tokens, client: Client) -> Completed:
         principal = await self._proved(tokens)
-        await self._end_earlier(client)
+        await end_what_is_held(self.kernel, client)
         kernel, now = self.kernel, self.kernel.clock.now()
         token = OpaqueToken.mint(PREFIX, id=str(new_id(now.timestamp())))
         session_id = UUID(token.id)
@@ -317,13 +366,17 @@ class SupabaseService:
         return Completed(body={"user": kernel.users.describe(account)}, cookie=cookie)
 
     async def _proved(self, tokens: Tokens, *, of: StoredSession | None = None) -> Principal:
-        """Whom fresh tokens prove: what GoTrue answers is believed for its signature, as anybody's."""
+        """Whom fresh tokens prove: what GoTrue answers is believed for its signature, as anybody's.
+
+        Raises:
+            InvalidCredential: the person's account here is disabled, was deleted, or cannot be made.
+            Unavailable: nobody, or somebody else.
+        """
         try:
-            principal = await self.prove(tokens.access_token)
+            verified = await self.people.verify(tokens.access_token)
         except InvalidCredential as refused:
-            if refused.context.get("account") is not None:
-                raise
             raise Unavailable(f"Supabase answered a token that is not good: {refused.reason}") from None
+        principal = await self.people.admit(verified)
         if of is not None and principal.account != str(of.user_id):
             raise Unavailable("Supabase answered another person's session", session=of.id)
         return principal
@@ -368,7 +421,10 @@ class SupabaseService:
         except Refused as refused:
             await self._forget(session)
             raise InvalidCredential(f"Supabase ended the session: {refused.code}", session=session.id) from None
-        except Unavailable:
+        except InvalidCredential:  # the account here is disabled, or the secret of the seal is gone
+            await self._forget(session)
+            raise
+        except Exception:
             await self.store.fail_refresh(session)
             raise
         return await self._keep(session, tokens, principal)
@@ -389,36 +445,38 @@ class SupabaseService:
         async with self.kernel.database.transaction() as connection:
             await self.store.end(connection, session.id)
 
-    async def _end(self, principal: Principal, session: StoredSession | None) -> None:
-        """Committed before anybody is told, so that nothing undoes it."""
+    def _entry(self, claims: Claims) -> Revocation:
+        """What takes the session of these verified claims back, for as long as its last token could live."""
         kernel = self.kernel
-        lifetime = _number(principal.claims.get("exp")) - _number(principal.claims.get("iat"))
-        entry = Revocation(
+        lifetime = _number(claims.get("exp")) - _number(claims.get("iat"))
+        return Revocation(
             kind=Revoked.SESSION,
-            target=foreign_session(principal.issuer, principal.session_id or ""),
+            target=foreign_session(self.people.issuer, str(claims["session_id"])),
             expires_at=kernel.clock.time() + max(lifetime, 0) + kernel.settings.clock_leeway_seconds,
         )
+
+    def _entries(self, ended: Sequence[StoredSession]) -> Sequence[Revocation]:
+        entries = []
+        for session in ended:
+            with suppress(InvalidCredential):  # sealed under a secret that is gone: nobody is let in by it
+                entries.append(self._entry(claims_within(self._unsealed(session).access_token)))
+        return entries
+
+    async def _end(self, entry: Revocation, session: StoredSession | None) -> None:
+        """Committed before anybody is told, so that nothing undoes it."""
+        kernel = self.kernel
         async with kernel.database.transaction() as connection:
             if session is not None:
                 await self.store.end(connection, session.id)
             await kernel.revocation_log.append(connection, [entry])
         kernel.revocation_log.apply([entry])
 
-    async def _end_earlier(self, client: Client) -> None:
-        """ASVS 7.2.4: a new sign-in ends what the browser still held."""
-        if client.session_cookie is None or not client.session_cookie.startswith(PREFIX):
-            return
-        try:
-            session = await self.find(client.session_cookie)
-            await self._end(await self._principal(session), session)
-        except (InvalidCredential, Unavailable):
-            return
-
-    async def _report_end(self, principal: Principal, client: Client) -> None:
-        ids = (principal.session_id or "",)
-        now, subject = self.kernel.clock.now(), principal.account
+    async def _report_end(
+        self, session_id: str | None, account: str | None, client: Client, *, reason: str = "logout"
+    ) -> None:
+        ids, now = (session_id or "",), self.kernel.clock.now()
         await self.kernel.events.publish(
-            SessionsEnded(at=now, subject=subject, client=client, session_ids=ids, reason="logout")
+            SessionsEnded(at=now, subject=account, client=client, session_ids=ids, reason=reason)
         )
 
     async def _incorrect(self, refused: Refused, email: str, client: Client) -> IncorrectLogin:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, Table, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.core.clock import Clock
@@ -108,6 +108,18 @@ class SupabaseSessionStore:
         table = self._table
         statement = delete(table).where(table.c.id == session_id).returning(table.c.id)
         return (await connection.execute(statement)).first() is not None
+
+    async def end_all(self, connection: AsyncConnection, user_id: object) -> tuple[StoredSession, ...]:
+        """Forget the sessions of a user inside a caller's transaction; what they were."""
+        return await self._end(connection, self._table.c.user_id == user_id)
+
+    async def end_some(self, connection: AsyncConnection, *, limit: int) -> tuple[StoredSession, ...]:
+        """Forget so many, whoever's, likewise."""
+        return await self._end(connection, self._table.c.id.in_(select(self._table.c.id).limit(limit)))
+
+    async def _end(self, connection: AsyncConnection, where: ColumnElement[bool]) -> tuple[StoredSession, ...]:
+        rows = (await connection.execute(delete(self._table).where(where).returning(*self._table.c))).all()
+        return tuple(map(_session, rows))
 
     async def purge(self) -> int:
         """Delete what is over."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from limen.core.discovery import is_exposed
 from limen.errors import ConfigurationError
 from limen.feature import Feature, Finding
@@ -39,6 +41,10 @@ class TrustedIssuers(Feature):
             )
         leeway = settings.clock_leeway_seconds
         self.accepted = tuple(IssuerTokens(each, clock=kernel.clock, leeway=leeway) for each in self.trusted)
+
+    async def has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
+        with_rows = {each.issuer for each in self.trusted if each.users is not None}
+        return not with_rows.isdisjoint(await self.kernel.identities.issuers_of(connection, user_id))
 
     def schemes(self) -> Sequence[Scheme]:
         return (TrustedIssuerBearer(self.accepted, admit=self.kernel.newcomers.admit),)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from limen.core.admission import shown
 from limen.core.client import NOWHERE, Client
 from limen.core.identity import Identity as Name
 from limen.core.identity import canonical_email
@@ -78,7 +79,7 @@ class Recognition:
         Raises:
             AccountExists: somebody has the address, and nothing proves that it is the same person.
             EmailMissing, SignUpClosed: there is no account, and none can or may be made.
-            AccessDenied: the account is disabled.
+            AccessDenied: the account is disabled, or it was deleted and nobody let the identity in again.
         """
         for _ in range(TRIES):
             known = await self._kernel.identities.find(person.issuer, person.subject)
@@ -119,8 +120,13 @@ class Recognition:
             raise IdentityTaken("the identity is another account's", provider=provider)
         return Arrival(user_id=known.user_id, identity_id=known.id)
 
-    async def unlink(self, subject: str, identity_id: UUID, *, client: Client = NOWHERE) -> None:
+    async def unlink(
+        self, subject: str, identity_id: UUID, *, is_offered: Callable[[str], bool], client: Client = NOWHERE
+    ) -> None:
         """Let an account elsewhere let this user in no more.
+
+        Args:
+            is_offered: whether an issuer is a provider's; the identities of others are none of this feature's.
 
         Raises:
             NotFound: it is not theirs.
@@ -132,7 +138,7 @@ class Recognition:
             if user_id is None or not await self._store.lock_user(connection, user_id):
                 raise NotFound("no such user", subject=subject)
             gone = await kernel.identities.unlink(connection, identity_id, user_id=user_id)
-            if gone is None:
+            if gone is None or not is_offered(gone.issuer):
                 raise NotFound("not an identity of this user's", identity=identity_id)
             if not await self._has_way_in(connection, user_id):
                 raise LastCredential("nothing else lets this user in", subject=subject)
@@ -157,6 +163,8 @@ class Recognition:
         if account is None:
             return await self._sign_up(provider, person, Name(email, canonical), client)
         if not (person.email_verified and self._admission.link_by_email) or not account.held.may_sign_in:
+            if await self._kernel.identities.find(person.issuer, person.subject) is not None:
+                return None  # it is their own, made a moment ago by another sign-in of theirs
             raise AccountExists("the address is an account's", provider=provider, user=account.id)
         if account.columns["is_verified"]:
             return await self._join(provider, person, account, canonical, client)
@@ -166,6 +174,10 @@ class Recognition:
         if not self._admission.sign_up:
             raise SignUpClosed("accounts are not made by this", provider=provider)
         kernel = self._kernel
+        if not person.email_verified:
+            if kernel.settings.email_verification == "required":
+                raise EmailMissing("the provider does not vouch for the address", provider=provider)
+            email = shown(email.typed, issuer=person.issuer, subject=person.subject)
         own = {} if self._admission.values is None else dict(self._admission.values(person))
         roles = tuple(sorted(role.name for role in kernel.roles.values() if role.default))
         async with kernel.database.transaction() as connection:
@@ -179,7 +191,7 @@ class Recognition:
             await kernel.rights.grant(connection, user_id, roles=roles)
             registered = Registered(at=kernel.clock.now(), subject=str(user_id), client=client, roles=roles)
             await kernel.events.record(connection, registered)
-            identity_id, linked = await self._link(connection, user_id, provider, person, client, by_sign_up=True)
+            identity_id, linked = await self._let_in(connection, user_id, provider, person, client, by_sign_up=True)
         await kernel.events.publish(registered)
         await kernel.events.publish(linked)
         return Arrival(user_id=user_id, identity_id=identity_id)
@@ -189,9 +201,9 @@ class Recognition:
     ) -> Arrival | None:
         """Both sides proved the address."""
         async with self._kernel.database.transaction() as connection:
-            if not await self._store.lock_verified(connection, account.id, canonical=canonical):
+            if not await self._kernel.users.lock_verified(connection, account.id, canonical=canonical):
                 return None
-            identity_id, linked = await self._link(connection, account.id, provider, person, client)
+            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
         await self._kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
@@ -208,7 +220,7 @@ class Recognition:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
             taken = await disown(kernel, connection, account.id, reason="address_proved", client=client)
-            identity_id, linked = await self._link(connection, account.id, provider, person, client)
+            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
         await report(kernel, taken)
         await kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
@@ -221,6 +233,23 @@ class Recognition:
 
     def _features(self) -> Sequence[Feature]:
         return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
+
+    async def _let_in(
+        self,
+        connection: AsyncConnection,
+        user_id: object,
+        provider: str,
+        person: Person,
+        client: Client,
+        *,
+        by_sign_up: bool = False,
+    ) -> tuple[UUID, IdentityLinked]:
+        """Link the identity of somebody who only came to sign in: of a deleted account it stays outside."""
+        linked = await self._link(connection, user_id, provider, person, client, by_sign_up=by_sign_up)
+        # After the insert: it waits for a deletion that is under way, and then this sees what that left.
+        if await self._kernel.identities.is_departed(connection, person.issuer, person.subject):
+            raise AccessDenied("the account of this identity was deleted", provider=provider)
+        return linked
 
     async def _link(
         self,

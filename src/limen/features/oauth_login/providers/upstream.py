@@ -184,6 +184,13 @@ class Upstream:
             client_auth=_texts(metadata.get("token_endpoint_auth_methods_supported")),
         )
 
+    def vouches_as(self, issuer: str) -> bool:
+        """Whether this provider's people are known here under this issuer."""
+        own, template = self.provider.issuer, self.provider.tenant_issuer
+        if template is None or _tenant_of(own, template) is not None:  # one issuer, or one tenant
+            return issuer == own
+        return _tenant_of(issuer, template) is not None
+
     def _is_tenant(self, issuer: str) -> bool:
         """Whether it is the template of the tenants' issuers, or one tenant's."""
         template = self.provider.tenant_issuer
