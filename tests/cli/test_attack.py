@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import SECRET, Limen, Serving
+from tests.cli.conftest import SECRET, Limen, Serving, every_template
 from tests.servers.ports import free_port
 
 from limen.attack.answers import Answer, Outcome, outcome_of
@@ -15,7 +15,6 @@ from limen.attack.routes import sample_body
 from limen.testing import attack, create_tables
 
 HOLES = Path(__file__).with_name("attacked_apps") / "holes.py"
-TEMPLATES = ("quickstart", "jwt", "oauth2", "sessions", "api-keys")
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +78,7 @@ def test_without_writes_nothing_is_made_or_changed(limen: Limen, holes: Path) ->
     assert sys.modules["main"].notes == {}
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@every_template
 def test_a_template_lets_nothing_in(template: str, limen: Limen) -> None:
     assert limen("init", "--template", template).exit_code == 0
     result = limen("attack", "--writes")
