@@ -112,3 +112,24 @@ def test_unknown_command_is_a_usage_error(limen: Limen) -> None:
     done = limen("usres")
     assert done.exit_code == 2
     assert "Did you mean 'users'" in done.stderr
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["users", "list"],
+        ["users", "create", "--email", "ada@example.com", "--generate-password"],
+        ["users", "set-password", "ada@example.com", "--generate-password"],
+        ["explain", "GET", "/me", "--user", "ada@example.com"],
+        ["limits", "clear", "ada@example.com"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_for_accounts_in_an_app_that_has_none(
+    limen: Limen, home: Path, app_file: str, words: list[str]
+) -> None:
+    text = APP.partition("auth = ")[0] + "auth = Auth(features=[Tokens(), Roles()])\n"
+    (home / f"{app_file}.py").write_text(text)
+    assert limen("migrate", "--app", app_file).exit_code == 0
+    assert "Accounts is not among the features" in sentence(limen, *words, "--app", app_file)
