@@ -54,6 +54,20 @@ def test_unknown_driver(limen: Limen, app_file: str, monkeypatch: pytest.MonkeyP
     assert "LIMEN_DATABASE_URL cannot be read" in sentence(limen, "migrate", "--app", app_file)
 
 
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("mysql+no_driver://u:p@localhost/x", "cannot be read"),
+        ("mysql://u:p@localhost/x", "limen keeps its tables in SQLite or PostgreSQL"),
+        ("postgresql+psycopg2://u:p@localhost/x", "pip install 'limen[postgres]'"),
+    ],
+)
+def test_missing_driver(limen: Limen, app_file: str, monkeypatch: pytest.MonkeyPatch, url: str, cure: str) -> None:
+    monkeypatch.setenv("LIMEN_DATABASE_URL", url)
+    assert cure in sentence(limen, "migrate", "--app", app_file)
+
+
 def test_not_migrated(limen: Limen, app_name: str) -> None:
     said = sentence(limen, "users", "list", "--app", app_name)
     assert "limen_users" in said

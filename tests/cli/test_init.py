@@ -31,7 +31,7 @@ def test_an_app_that_exists_is_shown_what_to_add_and_stays_as_it_is(limen: Limen
 
 
 def test_the_lines_to_add_make_the_app_guarded(limen: Limen, home: Path, command: Command) -> None:
-    (home / "web.py").write_text("from fastapi import Depends, FastAPI\n\napp = FastAPI()\n")
+    (home / "web.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
     shown = limen("init", "--template", "jwt").stdout
     lines = re.search(r"add:\n\n(.*)\n\nNext", shown, re.DOTALL)
     assert lines
@@ -40,6 +40,20 @@ def test_the_lines_to_add_make_the_app_guarded(limen: Limen, home: Path, command
     listed = command("routes", "web:app")
     assert re.search(r"GET +/items +guarded +items:read", listed.stdout), listed.stderr
     assert "nothing to add" in limen("init").stdout
+
+
+def test_what_comes_next_is_said_of_this_app(limen: Limen, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed as they stand, from where one is; nobody would migrate another app's database, or make a user of nobody."""
+    shown = limen("init", "my shop", "--template", "supabase").stdout
+    assert "Next:\n  cd 'my shop'\n  fill in LIMEN_SUPABASE_URL and LIMEN_SUPABASE_KEY in .env\n" in shown
+    assert "users create" not in shown
+    (home / "web.py").write_text(APP)
+    assert "  limen migrate --app web:server\n  limen check --app web:server" in limen("init").stdout
+    (home / "app").mkdir()
+    (home / "app/main.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
+    assert limen("init", "--app", "app/main.py").stdout.endswith("  limen migrate\n  limen check\n")
+    monkeypatch.setattr("limen.cli.project.find_spec", lambda name: None)
+    assert "  pip install 'limen[postgres]'\n" in limen("init", "b", "--database", "postgresql").stdout
 
 
 def test_another_file_can_be_named(limen: Limen, home: Path) -> None:
