@@ -1,6 +1,8 @@
 """`limen check` finds what is planted, and nothing else; every rule has a test that plants its trouble."""
 
+import inspect
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -15,10 +17,12 @@ import pytest
 from sqlalchemy import create_engine, text
 from tests.cli.conftest import APP, SECRET, Command, Limen, every_template
 
+import limen
 from limen.checks.check import all_checks, judge
 from limen.checks.evidence import Evidence, Hashing, Secret
 from limen.checks.secret import bits_of
 from limen.feature import Finding
+from limen.testing.supabase import FakeSupabase
 
 APPS = Path(__file__).with_name("broken_apps")
 BROKEN = sorted(path.parent.name for path in APPS.glob("*/expected.txt"))
@@ -72,14 +76,25 @@ def test_a_template_as_it_is_written_has_nothing_at_warning_or_above(template: s
     assert "0 errors, 0 warnings, " in done.stdout
 
 
-def test_the_demo_has_nothing_at_warning_or_above(home: Path, command: Command) -> None:
-    """In a process of its own: the demo's settings are read when it is imported."""
+def test_the_demo_has_nothing_at_warning_or_above(
+    home: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own: the demo's settings are read when it is imported. With whatever it can turn on, too."""
     (home / ".env").write_text(f"LIMEN_SECRET_KEY={STRONG}\n")
     (home / ".env").chmod(0o600)
     assert command("migrate").returncode == 0
     done = command("check", "--fail-on", "warning")
     assert done.returncode == 0, done.stdout
     assert "checking limen.demo" in done.stderr
+    for provider in ("GOOGLE", "GITHUB", "EXAMPLE"):
+        monkeypatch.setenv(f"LIMEN_OAUTH_{provider}_CLIENT_ID", "an-id-of-the-app")
+        monkeypatch.setenv(f"LIMEN_OAUTH_{provider}_CLIENT_SECRET", "p" * 32)
+    monkeypatch.setenv("LIMEN_OAUTH_EXAMPLE_ISSUER", "https://accounts.example")
+    with FakeSupabase() as project:
+        monkeypatch.setenv("SUPABASE_URL", project.url)
+        monkeypatch.setenv("SUPABASE_KEY", project.key)
+        done = command("check", "limen.demo:app", "--fail-on", "warning")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def settle(home: Path) -> None:
@@ -133,13 +148,17 @@ def names(findings: Findings) -> set[object]:
     return {each["id"] for each in findings}
 
 
-PLANTED: set[str] = set()
+PLANTED: dict[str, Callable[..., None]] = {}
 
 
 def plants(*ids: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Marks which rules a test plants the trouble of; a test below counts them."""
-    PLANTED.update(f"limen.{id}" for id in ids)
-    return lambda test: test
+
+    def mark(test: Callable[..., None]) -> Callable[..., None]:
+        PLANTED.update(dict.fromkeys((f"limen.{id}" for id in ids), test))
+        return test
+
+    return mark
 
 
 @plants("E101")
@@ -290,13 +309,14 @@ def test_clocks_that_differ(plant: Plant, home: Path, limen: Limen, app_file: st
     assert "limen.W403" not in names(plant(text=late.replace("seconds=60", "seconds=0")))
 
 
-@plants("E601", "E602")
+@plants("E602")
 def test_the_database(plant: Plant, home: Path) -> None:
     found = plant()
     assert "no such file yet" in str(only(found, "E602")["sentence"])
     assert not (home / "limen.db").exists()
 
 
+@plants("E601")
 def test_a_database_that_is_down(plant: Plant) -> None:
     found = plant(LIMEN_DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/x")
     assert "127.0.0.1" in str(only(found, "E601")["sentence"])
@@ -384,6 +404,52 @@ def test_supabase(plant: Plant, project: Callable[[object], str]) -> None:
     service = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl"
     assert only(plant(SUPABASE_URL=project(good), SUPABASE_KEY=service), "E804")
     assert only(plant("--offline", SUPABASE_URL="http://project.example"), "E805")
+
+
+# --- what features find
+
+EVERY_FEATURE = """
+from fastapi import FastAPI
+from limen import Accounts, ApiKeys, Auth, Passwords, Roles, Sessions, Tokens
+from limen.features import Mail, OAuthLogin, Supabase, TrustedIssuers
+from limen.features.trusted_issuers import TrustedIssuer
+auth = Auth(features=[
+    Passwords(), Tokens(), Sessions(), Accounts(), Roles(), ApiKeys(unsafe_query=True, unsafe_cookie=True),
+    Mail(templates="letters"), OAuthLogin(), Supabase("http://project.example", key="sb_secret_x"),
+    TrustedIssuers([TrustedIssuer("http://issuer.example/auth")]),
+])
+app = FastAPI()
+auth.install(app)
+"""
+
+
+@plants("E030", "W030", "W020", "W021", "W010", "W040", "W041", "W080", "W081")
+def test_what_features_find(plant: Plant, home: Path) -> None:
+    (home / "letters").mkdir()
+    (home / "letters/test.txt").write_text("no subject")
+    planted = {"E030", "W030", "W020", "W021", "W010", "W040", "W041", "W080", "W081"}
+    found = plant(
+        "--offline",
+        text=EVERY_FEATURE,
+        LIMEN_BASE_URL="https://shop.example",
+        LIMEN_OAUTH_CORP_CLIENT_ID="c",
+        LIMEN_OAUTH_CORP_ISSUER="http://127.0.0.1:7000",
+        LIMEN_OAUTH_CORP_CLIENT="c",
+    )
+    assert {f"limen.{id}" for id in planted} <= names(found), found
+    assert "sb_secret_x" not in json.dumps(found)
+
+
+@plants("E031", "W033")
+def test_accounts_that_wait_for_letters_that_nobody_sends(plant: Plant) -> None:
+    found = plant("--offline", LIMEN_EMAIL_VERIFICATION="required", LIMEN_ACCOUNTS_DELETION_GRACE_DAYS="7")
+    assert {"limen.E031", "limen.W033"} <= names(found)
+
+
+@plants("W042")
+def test_supabase_without_its_publishable_key(plant: Plant) -> None:
+    text = WEB.replace("Roles()]", "Roles(), Supabase('https://project.example')]")
+    assert only(plant("--offline", text=f"from limen.features import Supabase\n{text}"), "W042")
 
 
 # --- how it answers
@@ -511,7 +577,14 @@ def test_sarif_has_what_its_schema_requires(limen: Limen, home: Path) -> None:
 
 def test_every_rule_has_a_test_that_plants_it() -> None:
     of_apps = {line.split()[0] for name in BROKEN for line in (APPS / name / "expected.txt").read_text().splitlines()}
-    assert {each.id for each in all_checks()} - of_apps - PLANTED == set()
+    said = re.compile(r'Finding\(\s*id="(limen\.[EWI]\d{3})"')
+    of_features = {
+        id for path in Path(limen.__file__).parent.glob("features/*/*.py") for id in said.findall(path.read_text())
+    }
+    assert of_apps | PLANTED.keys() == of_features | {each.id for each in all_checks()}
+    for id, test in PLANTED.items():
+        _, _, asserted = inspect.getsource(test).partition("\n")  # under the mark itself
+        assert id.removeprefix("limen.") in asserted, f"{test.__name__} is marked with {id} and does not look for it"
 
 
 def test_rules_are_numbered_apart_and_say_why_and_what_to_do() -> None:

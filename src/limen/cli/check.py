@@ -141,7 +141,10 @@ def _explain(id: str) -> None:
     wanted = id.lower().removeprefix("limen.")
     found = next((each for each in all_checks() if each.id.lower().removeprefix("limen.") == wanted), None)
     if found is None:
-        raise ConfigurationError(f"There is no finding {id!a}; docs/checks.md lists them, E101 to E805")
+        raise ConfigurationError(
+            f"There is nothing to explain for {id!a}: E101 to E805 are explained, a feature's own finding (below 100) "
+            "says all there is; docs/checks.md lists them"
+        )
     typer.echo(_explained(found))
 
 
