@@ -167,6 +167,26 @@ def test_an_app_that_cannot_be_loaded(plant: Plant) -> None:
     assert "there is no Auth" in str(only(plant(text="import limen\napp = 1\n"), "E101")["sentence"])
 
 
+def test_what_stops_an_app_is_told_in_one_line_without_what_its_settings_hold(plant: Plant) -> None:
+    """pydantic quotes what it was given, and other libraries quote URLs: a report of CI is read by many."""
+    settings = """
+import limen
+from pydantic_settings import BaseSettings
+class Settings(BaseSettings):
+    port: int
+"""
+    token, url = "tok_0123456789", "amqp://me:hunter2hunter2@mq/"
+    found = plant(text=settings + "Settings()\n", PORT=token)
+    sentence = str(only(found, "E101")["sentence"])
+    assert "ValidationError: Settings: port: Input should be a valid integer" in sentence
+    assert sentence.endswith(".py, line 6)")
+    assert token not in json.dumps(found)
+    found += plant(text=f"import limen\nraise ValueError('cannot use {token}\\nat {url}')\n", API_TOKEN=token, MQ=url)
+    assert "cannot use … at amqp://me:…@mq/" in str(found[-1]["sentence"])
+    assert "\\n" not in json.dumps(found)
+    assert token not in json.dumps(found)
+
+
 def test_an_app_on_which_limen_was_not_installed(plant: Plant) -> None:
     assert "install" in str(only(plant(text=APP + "app = 1\n"), "E101")["sentence"])
 

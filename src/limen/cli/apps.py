@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from limen.cli.errors import words_of
 from limen.cli.existing_app import app_beside
 from limen.core.cause import Operator, caused_by
 from limen.errors import ConfigurationError
@@ -199,5 +200,8 @@ def import_module(name: str) -> ModuleType:
 
 
 def _failed_import(name: str, error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{name} cannot be imported: {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = f"{Path.cwd()}{os.sep}"
+    own = [each for each in frames if each.filename.startswith(folder) and "site-packages" not in each.filename]
+    last = (own or list(frames))[-1]
+    return f"{name} cannot be imported: {words_of(error)} ({last.filename}, line {last.lineno})"
