@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import SECRET, Limen, Serving, every_template
 from tests.servers.ports import free_port
+from tests.servers.smtp import SmtpServer
 
 from limen.attack.answers import Answer, Outcome, outcome_of
 from limen.attack.routes import sample_body
@@ -145,12 +146,30 @@ def test_the_apps_own_database_is_never_touched(limen: Limen, home: Path, monkey
         "http://0.0.0.0:8000",
         "ftp://127.0.0.1",
         "http://localhost.example",
+        "http://127.0.0.1:99999",
+        "http://[::1",
     ],
 )
 def test_another_machine_is_refused_before_anything_is_loaded(limen: Limen, url: str) -> None:
     refused = limen("attack", "nowhere:app", "--url", url)
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
     assert "only this machine" in refused.stderr
+
+
+def test_no_letter_leaves_however_the_setting_is_spelled(limen: Limen, holes: Path, home: Path) -> None:
+    text = holes.read_text().replace("features=[", "features=[Mail(), ")
+    holes.write_text(f"""from limen.features import Mail
+from limen.features.mail import Letter
+{text}
+
+@app.get("/letter")
+async def letter() -> None:
+    await auth[Mail].send_now(Letter(to="ada@example.com", template="test"))
+""")
+    with SmtpServer() as server:
+        (home / ".env").write_text(f"limen_smtp_url={server.url}\n")
+        assert described(limen)["requests"] > 100
+        assert (server.asked, server.envelopes) == (0, [])
 
 
 def test_a_server_of_this_machine_is_attacked_and_its_guests_leave(
