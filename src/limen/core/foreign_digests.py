@@ -30,6 +30,11 @@ class Stretching(Protocol):
         """Its algorithm and cost: two digests of one family cost the same to match."""
         ...
 
+    @property
+    def share(self) -> float:
+        """Its cost as a share of the dearest that is taken: 1.0 are about four seconds."""
+        ...
+
     def check(self) -> None:
         """Refuse a cost that would hold a worker for long.
 
@@ -54,6 +59,10 @@ class Pbkdf2:
     def family(self) -> str:
         return f"pbkdf2:{self.hash_name}:{self.rounds}"
 
+    @property
+    def share(self) -> float:
+        return self.rounds / MOST_ROUNDS
+
     def check(self) -> None:
         if self.hash_name not in _HASHES or not 1 <= self.rounds <= MOST_ROUNDS:
             raise ValueError(f"PBKDF2 of over {MOST_ROUNDS} rounds, or of none")
@@ -73,6 +82,10 @@ class Scrypt:
     @property
     def family(self) -> str:
         return f"scrypt:{self.n}:{self.r}:{self.p}"
+
+    @property
+    def share(self) -> float:
+        return 128 * self.n * self.r * self.p / MOST_WORK
 
     def check(self) -> None:
         if self.n < 2 or self.n & (self.n - 1) or self.r < 1 or self.p < 1:
