@@ -1,12 +1,13 @@
 """Digests that other apps made: read, bounded and matched by what the standard library derives.
 
-Django, Werkzeug (Flask), passlib and Firebase, each in its own spelling. Whatever is Argon2 or bcrypt at heart is only
-unwrapped here; `core.passwords` matches it. Nothing here makes a digest.
+Django, Werkzeug (Flask), passlib, better-auth and Firebase, each in its own spelling. Whatever is Argon2 or bcrypt at
+heart is only unwrapped here; `core.passwords` matches it. Nothing here makes a digest.
 """
 
 import hashlib
 import hmac
 import re
+import unicodedata
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -105,12 +106,14 @@ class ForeignDigest:
 
     Attributes:
         signer: Firebase's key of the project, which it encrypts under the derived one instead of comparing that.
+        of_nfkc: whether it was made from the NFKC form of the password.
     """
 
     stretching: Stretching
     salt: bytes = field(repr=False)
     expected: bytes = field(repr=False)
     signer: bytes | None = field(default=None, repr=False)
+    of_nfkc: bool = False
 
     @property
     def family(self) -> str:
@@ -119,6 +122,9 @@ class ForeignDigest:
 
     def matches(self, secret: bytes) -> bool:
         """Whether the secret is the one that the digest was made from."""
+        if self.of_nfkc:
+            typed = secret.decode("utf-8", "surrogatepass")
+            secret = unicodedata.normalize("NFKC", typed).encode("utf-8", "surrogatepass")
         if self.signer is None:
             made = self.stretching.derive(secret, self.salt, len(self.expected))
         else:
@@ -226,6 +232,11 @@ def _werkzeug_scrypt(found: re.Match[str]) -> ForeignDigest:
     return ForeignDigest(_scrypt(found), found["salt"].encode(), bytes.fromhex(found["key"]))
 
 
+def _better_auth(found: re.Match[str]) -> ForeignDigest:
+    """Its figures are in its code, not in the digest; the salt is the hexadecimal text itself."""
+    return ForeignDigest(Scrypt(16384, 16, 1), found["salt"].encode(), bytes.fromhex(found["key"]), of_nfkc=True)
+
+
 def _firebase(found: re.Match[str]) -> ForeignDigest:
     salt = _base64(found["salt"]) + _base64(found["separator"] or "")
     stretching = Scrypt(1 << int(found["ln"]), int(found["r"]), 1)
@@ -263,6 +274,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], ForeignDigest]], 
             rf"scrypt:(?P<n>{_COST}):(?P<r>{_COST}):(?P<p>{_COST})\$(?P<salt>[^$]+)\$(?P<key>[0-9a-f]+)",
             _werkzeug_scrypt,
         ),
+        (r"(?P<salt>[0-9a-f]{32}):(?P<key>[0-9a-f]{128})", _better_auth),
         (
             rf"\$fbscrypt\$v=1,n=(?P<ln>{_LOGARITHM}),r=(?P<r>{_COST}),p=1(?:,ss=(?P<separator>{_BASE64}))?"
             rf",sk=(?P<signer>{_BASE64})\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64})",
