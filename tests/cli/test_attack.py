@@ -87,6 +87,32 @@ def test_a_template_lets_nothing_in(template: str, limen: Limen) -> None:
     assert "nothing came in." in result.stdout
 
 
+LAX = """
+import json
+from typing import Annotated
+from fastapi import Header, HTTPException
+from limen.core import base64url
+
+@app.get("/lax")
+async def lax(authorization: Annotated[str, Header()]) -> str:
+    claims = json.loads(base64url.decode(authorization.split(".")[1]))
+    if claims["iss"] != auth[Supabase].people.issuer or claims["role"] != "authenticated":
+        raise HTTPException(401)
+    return claims["sub"]
+"""
+
+
+@pytest.mark.parametrize("template", ["supabase"], indirect=True)
+def test_tokens_are_forged_in_the_name_of_whoever_is_trusted_too(template: str, limen: Limen, home: Path) -> None:
+    """A route that believes what a token says of itself: those of the app's own name would not have shown it."""
+    assert limen("init", "--template", template).exit_code == 0
+    text = (home / "main.py").read_text().replace('install(app, default="deny")', "install(app)")
+    (home / "main.py").write_text(text + LAX)
+    found = [hole for hole in described(limen)["holes"] if hole["attack"] in ("unsigned", "wrong key")]
+    assert {hole["route"] for hole in found} == {"GET /lax"}
+    assert all("/auth/v1" in hole["name"] for hole in found)
+
+
 def test_the_demo_lets_nothing_in(command: Callable[..., object], home: Path) -> None:
     done = command("attack", "limen.demo:app", "--writes", "--json")
     report = json.loads(done.stdout)  # type: ignore[attr-defined]
