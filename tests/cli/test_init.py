@@ -53,7 +53,11 @@ def test_what_comes_next_is_said_of_this_app(limen: Limen, home: Path, monkeypat
     (home / "app/main.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
     assert limen("init", "--app", "app/main.py").stdout.endswith("  limen migrate\n  limen check\n")
     monkeypatch.setattr("limen.cli.project.find_spec", lambda name: None)
-    assert "  pip install 'limen[postgres]'\n" in limen("init", "b", "--database", "postgresql").stdout
+    (home / "b").mkdir()
+    (home / "b/.gitignore").write_bytes(b"caf\xe9\n")
+    shown = limen("init", "b", "--database", "postgresql").stdout
+    assert "  cd b\n  pip install 'limen[postgres]'\n  fill in LIMEN_DATABASE_URL in .env\n  limen migrate\n" in shown
+    assert (home / "b/.gitignore").read_bytes() == b"caf\xe9\n.env\n"
 
 
 def test_another_file_can_be_named(limen: Limen, home: Path) -> None:

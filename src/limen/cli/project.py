@@ -64,10 +64,11 @@ def init(
 def _before_anything(folder: Path, database: str, template: Template) -> Sequence[str]:
     """What the commands that come next need."""
     needs_driver = database.partition(":")[0] in ("postgresql", "postgresql+psycopg") and find_spec("psycopg") is None
+    unknown = (*(("LIMEN_DATABASE_URL",) if database == "postgresql" else ()), *template.to_fill_in)
     steps = [
         f"cd {shlex.quote(str(folder))}" if folder.resolve() != Path.cwd() else "",
         "pip install 'limen[postgres]'" if needs_driver else "",
-        f"fill in {' and '.join(template.to_fill_in)} in .env" if template.to_fill_in else "",
+        f"fill in {' and '.join(unknown)} in .env" if unknown else "",
     ]
     return [step for step in steps if step]
 
@@ -143,7 +144,7 @@ def _what_it_lacks(path: Path) -> str:
 
 
 def _ignore(path: Path, line: str, *, dry_run: bool) -> None:
-    text = path.read_text("utf-8") if path.exists() else ""
+    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
     if line in text.splitlines():
         typer.echo(f"skipped {path}, which has {line} already")
         return
