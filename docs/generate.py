@@ -161,7 +161,7 @@ with visiting(app, auth) as client:
 def checks_page() -> str:
     """docs/checks.md."""
     sections = "\n\n".join(map(_check_section, all_checks()))
-    rows = "\n".join(sorted(_said_by_features()))
+    of_features = "\n\n".join(sorted(_said_by_features()))
     return f"""\
 {WRITTEN_BY}
 # Findings
@@ -170,13 +170,9 @@ What [`limen check`](check.md) looks for. The letter is the severity: `E` an err
 The number says what it is about: 1xx the app and its packages, 2xx the secret and the settings, 3xx password hashing,
 4xx tokens, 5xx routes, 6xx the database, 7xx what is beside the app, 8xx Supabase.
 
-## limen's features
+Numbers below 100 are the features': they say them at every start too, where an error stops it and a warning is logged.
 
-Features say these themselves, at every start too: an error stops it, a warning is logged.
-
-| finding | feature |
-|---|---|
-{rows}
+{of_features}
 
 {sections}
 """
@@ -201,14 +197,17 @@ def _check_section(check: Check) -> str:
 
 
 def _said_by_features() -> set[str]:
-    """One row for each number that a feature's source names."""
+    """A section for each number that a feature's source names."""
     named = re.compile(r'Finding\(\s*id="(limen\.[EWI]\d{3})"')
     found: set[str] = set()
     for path in (SOURCE / "features").glob("*/*.py"):
         name = path.parent.name
         page = DOCS / "features" / f"{name}.md"
         shown = f"[{name}](features/{name}.md)" if page.exists() else name
-        found.update(f"| `{id}` | {shown} |" for id in named.findall(path.read_text("utf-8")))
+        found.update(
+            f"## {id}\n\nOf the feature {shown}; the finding says all there is to say."
+            for id in named.findall(path.read_text("utf-8"))
+        )
     return found
 
 

@@ -134,7 +134,7 @@ class Auth(Authorization, Generic[U]):
         """The feature of this class: its own Python API, in and outside requests.
 
         Raises:
-            LookupError: it is not part of this `Auth`.
+            MissingFeature: it is not part of this `Auth`.
         """
         return self.kernel.service(feature)
 

@@ -13,6 +13,10 @@ class ConfigurationError(Exception):
     """The set-up cannot work: one sentence that names the setting and the cure. Raised at start, never by a request."""
 
 
+class MissingFeature(ConfigurationError, LookupError):
+    """Something needs a feature that the `Auth` was made without."""
+
+
 class AuthError(Exception):
     """A request that is refused.
 

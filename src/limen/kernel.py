@@ -32,7 +32,7 @@ from limen.db.rights import RightsStore
 from limen.db.sessions import SessionStore
 from limen.db.tables import Tables
 from limen.db.users import UserMixin
-from limen.errors import InvalidCredential
+from limen.errors import InvalidCredential, MissingFeature
 from limen.events import Events
 from limen.http.authenticate import Authenticator
 from limen.http.client import client_of
@@ -98,12 +98,12 @@ class Kernel:
         """The feature of this class; a slice asks only for what it `requires`.
 
         Raises:
-            LookupError: it is not part of this `Auth`.
+            MissingFeature: it is not part of this `Auth`.
         """
         for feature in self.features.values():
             if isinstance(feature, kind):
                 return feature
-        raise LookupError(f"{kind.__name__} is not among the features of this Auth")
+        raise MissingFeature(f"{kind.__name__} is not among the features of this Auth")
 
     def require(self, policy: Policy) -> PrincipalGuard:
         """A guard for limen's own routes: they act on this app's users, so another issuer's subjects stay out."""

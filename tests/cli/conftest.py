@@ -15,7 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from limen.cli.root import app
+from limen.cli.templates import Strategy
 from limen.settings import AuthSettings
+from limen.testing.supabase import FakeSupabase
 
 SECRET = "a secret of the tests that is long enough"
 PASSWORD = "a pass phrase of the tests"
@@ -55,6 +57,22 @@ def limen() -> Limen:
         return CliRunner().invoke(app, arguments, input=stdin, env=before, prog_name="limen")
 
     return run
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a template, whose settings are filled in: Supabase's with a project of this machine's."""
+    name: str = request.param
+    if name != "supabase":
+        yield name
+        return
+    with FakeSupabase() as project:
+        monkeypatch.setenv("LIMEN_SUPABASE_URL", project.url)
+        monkeypatch.setenv("LIMEN_SUPABASE_KEY", project.key)
+        yield name
+
+
+every_template = pytest.mark.parametrize("template", [each.value for each in Strategy], indirect=True)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What other apps leave behind: made by the real ones where they run beside limen, by their documentation elsewhere."""
 
+import hashlib
 import json
 import re
 import sqlite3
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
@@ -87,6 +89,35 @@ def django(folder: Path) -> Path:
     subprocess.run([sys.executable, "-c", _DJANGO, str(path)], check=True, timeout=60)
     return path
 
+
+def better_auth(folder: Path) -> str:
+    """The URL of a SQLite file as better-auth's own migration and its password.ts leave it."""
+    salt = "8f1d2c3b4a5968778695a4b3c2d1e0f0"  # the hexadecimal text itself is what scrypt gets
+    secret = unicodedata.normalize("NFKC", "\ufb01ve \uff33hips at sea").encode()
+    key = hashlib.scrypt(secret, salt=salt.encode(), n=16384, r=16, p=1, maxmem=2**26, dklen=64).hex()
+    with sqlite3.connect(folder / "better.db") as database:
+        database.executescript(BETTER_AUTH.format(digest=f"{salt}:{key}"))
+    database.close()
+    return f"sqlite:///{folder / 'better.db'}"
+
+
+BETTER_AUTH = """
+CREATE TABLE "user" ("id" text NOT NULL PRIMARY KEY, "name" text NOT NULL, "email" text NOT NULL UNIQUE,
+    "emailVerified" integer NOT NULL, "image" text, "createdAt" date NOT NULL, "updatedAt" date NOT NULL,
+    "role" text, "banned" integer);
+CREATE TABLE "account" ("id" text NOT NULL PRIMARY KEY, "accountId" text NOT NULL, "providerId" text NOT NULL,
+    "userId" text NOT NULL REFERENCES "user" ("id"), "accessToken" text, "refreshToken" text, "idToken" text,
+    "scope" text, "password" text, "createdAt" date NOT NULL, "updatedAt" date NOT NULL);
+INSERT INTO "user" VALUES
+    ('7Kp2', 'Ada', 'ada@example.com', 1, NULL, '2026-01-02T03:04:05.000Z', '2026-01-02T03:04:05.000Z', 'user', 0),
+    ('8Lq3', 'Bea', 'bea@example.com', 1, NULL, 1500000000000, 1500000000000, 'user', NULL),
+    ('9Mr4', 'Cleo', 'cleo@example.com', 0, NULL, 1500000000, 1500000000, 'user', 1);
+INSERT INTO "account" VALUES
+    ('a1', '7Kp2', 'credential', '7Kp2', NULL, NULL, NULL, NULL, '{digest}', '2026-01-02', '2026-01-02'),
+    ('a2', '104233', 'google', '8Lq3', 'ya29.x', NULL, NULL, NULL, NULL, '2026-01-02', '2026-01-02'),
+    ('a3', '77', 'github', '8Lq3', 'gho_x', NULL, NULL, NULL, NULL, '2026-01-02', '2026-01-02'),
+    ('a4', '9Mr4', 'credential', '9Mr4', NULL, NULL, NULL, NULL, '{digest}', '2026-01-02', '2026-01-02');
+"""
 
 FIREBASE_CONFIG = """\
 hash_config {

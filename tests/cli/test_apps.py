@@ -37,8 +37,9 @@ def test_environment_names_it(limen: Limen, app_file: str, monkeypatch: pytest.M
     assert (done.exit_code, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["main.py", "app.py"])
+@pytest.mark.parametrize("name", ["main.py", "app.py", "app/main.py"])
 def test_file_of_the_working_directory_is_found(command: Command, home: Path, name: str) -> None:
+    (home / name).parent.mkdir(exist_ok=True)
     (home / name).write_text(APP)
     assert "declares admin, member (" in roles_of(command)
 
@@ -53,6 +54,15 @@ def test_without_any_it_is_the_demo_and_says_so(command: Command) -> None:
     done = command("migrate")
     assert done.returncode == 0
     assert done.stderr == "limen: no --app, no LIMEN_APP, no Auth in main.py or app.py here: using limen.demo\n"
+
+
+def test_an_app_under_another_name_is_pointed_at_when_the_demo_is_used(limen: Limen, home: Path) -> None:
+    (home / "first.py").write_text("from fastapi import FastAPI\n\napi = FastAPI()\n")
+    (home / "web.py").write_text("import limen\nfrom fastapi import FastAPI\n\nserver = FastAPI()\n")
+    for words in (["routes"], ["check", "--offline"]):
+        assert "limen.demo (web.py has one: --app web:server)\n" in limen(*words).stderr
+    refused = limen("dev")
+    assert "(web.py has one: --app web:server)" in refused.stderr
 
 
 def test_commands_of_a_feature_are_found_by_its_name(limen: Limen, app_file: str, home: Path) -> None:

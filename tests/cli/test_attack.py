@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import SECRET, Limen, Serving
+from tests.cli.conftest import SECRET, Limen, Serving, every_template
 from tests.servers.ports import free_port
+from tests.servers.smtp import SmtpServer
 
 from limen.attack.answers import Answer, Outcome, outcome_of
 from limen.attack.routes import sample_body
 from limen.testing import attack, create_tables
 
 HOLES = Path(__file__).with_name("attacked_apps") / "holes.py"
-TEMPLATES = ("quickstart", "jwt", "oauth2", "sessions", "api-keys")
 
 
 @pytest.fixture(autouse=True)
@@ -79,12 +79,38 @@ def test_without_writes_nothing_is_made_or_changed(limen: Limen, holes: Path) ->
     assert sys.modules["main"].notes == {}
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@every_template
 def test_a_template_lets_nothing_in(template: str, limen: Limen) -> None:
     assert limen("init", "--template", template).exit_code == 0
     result = limen("attack", "--writes")
     assert result.exit_code == 0, result.output
     assert "nothing came in." in result.stdout
+
+
+LAX = """
+import json
+from typing import Annotated
+from fastapi import Header, HTTPException
+from limen.core import base64url
+
+@app.get("/lax")
+async def lax(authorization: Annotated[str, Header()]) -> str:
+    claims = json.loads(base64url.decode(authorization.split(".")[1]))
+    if claims["iss"] != auth[Supabase].people.issuer or claims["role"] != "authenticated":
+        raise HTTPException(401)
+    return claims["sub"]
+"""
+
+
+@pytest.mark.parametrize("template", ["supabase"], indirect=True)
+def test_tokens_are_forged_in_the_name_of_whoever_is_trusted_too(template: str, limen: Limen, home: Path) -> None:
+    """A route that believes what a token says of itself: those of the app's own name would not have shown it."""
+    assert limen("init", "--template", template).exit_code == 0
+    text = (home / "main.py").read_text().replace('install(app, default="deny")', "install(app)")
+    (home / "main.py").write_text(text + LAX)
+    found = [hole for hole in described(limen)["holes"] if hole["attack"] in ("unsigned", "wrong key")]
+    assert {hole["route"] for hole in found} == {"GET /lax"}
+    assert all("/auth/v1" in hole["name"] for hole in found)
 
 
 def test_the_demo_lets_nothing_in(command: Callable[..., object], home: Path) -> None:
@@ -146,12 +172,30 @@ def test_the_apps_own_database_is_never_touched(limen: Limen, home: Path, monkey
         "http://0.0.0.0:8000",
         "ftp://127.0.0.1",
         "http://localhost.example",
+        "http://127.0.0.1:99999",
+        "http://[::1",
     ],
 )
 def test_another_machine_is_refused_before_anything_is_loaded(limen: Limen, url: str) -> None:
     refused = limen("attack", "nowhere:app", "--url", url)
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
     assert "only this machine" in refused.stderr
+
+
+def test_no_letter_leaves_however_the_setting_is_spelled(limen: Limen, holes: Path, home: Path) -> None:
+    text = holes.read_text().replace("features=[", "features=[Mail(), ")
+    holes.write_text(f"""from limen.features import Mail
+from limen.features.mail import Letter
+{text}
+
+@app.get("/letter")
+async def letter() -> None:
+    await auth[Mail].send_now(Letter(to="ada@example.com", template="test"))
+""")
+    with SmtpServer() as server:
+        (home / ".env").write_text(f"limen_smtp_url={server.url}\n")
+        assert described(limen)["requests"] > 100
+        assert (server.asked, server.envelopes) == (0, [])
 
 
 def test_a_server_of_this_machine_is_attacked_and_its_guests_leave(

@@ -54,6 +54,20 @@ def test_unknown_driver(limen: Limen, app_file: str, monkeypatch: pytest.MonkeyP
     assert "LIMEN_DATABASE_URL cannot be read" in sentence(limen, "migrate", "--app", app_file)
 
 
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("mysql+no_driver://u:p@localhost/x", "cannot be read"),
+        ("mysql://u:p@localhost/x", "limen keeps its tables in SQLite or PostgreSQL"),
+        ("postgresql+psycopg2://u:p@localhost/x", "pip install 'limen[postgres]'"),
+    ],
+)
+def test_missing_driver(limen: Limen, app_file: str, monkeypatch: pytest.MonkeyPatch, url: str, cure: str) -> None:
+    monkeypatch.setenv("LIMEN_DATABASE_URL", url)
+    assert cure in sentence(limen, "migrate", "--app", app_file)
+
+
 def test_not_migrated(limen: Limen, app_name: str) -> None:
     said = sentence(limen, "users", "list", "--app", app_name)
     assert "limen_users" in said
@@ -112,3 +126,24 @@ def test_unknown_command_is_a_usage_error(limen: Limen) -> None:
     done = limen("usres")
     assert done.exit_code == 2
     assert "Did you mean 'users'" in done.stderr
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["users", "list"],
+        ["users", "create", "--email", "ada@example.com", "--generate-password"],
+        ["users", "set-password", "ada@example.com", "--generate-password"],
+        ["explain", "GET", "/me", "--user", "ada@example.com"],
+        ["limits", "clear", "ada@example.com"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_for_accounts_in_an_app_that_has_none(
+    limen: Limen, home: Path, app_file: str, words: list[str]
+) -> None:
+    text = APP.partition("auth = ")[0] + "auth = Auth(features=[Tokens(), Roles()])\n"
+    (home / f"{app_file}.py").write_text(text)
+    assert limen("migrate", "--app", app_file).exit_code == 0
+    assert "Accounts is not among the features" in sentence(limen, *words, "--app", app_file)

@@ -236,6 +236,27 @@ def test_users_of_supabase_come_with_their_passwords_and_identities(
     }
 
 
+def test_users_of_better_auth_come_with_their_passwords_and_identities(
+    take_over: Import, users: Any, app_name: str, home: Path
+) -> None:
+    report = take_over("better-auth", "--from", old_apps.better_auth(home))
+    assert (report["imported"], report["without_password"], report["identities"]) == (3, 1, 2)
+    found = users()
+    assert (found["ada@example.com"]["is_verified"], found["cleo@example.com"]["is_active"]) == (True, False)
+    made = {email: user["created_at"].isoformat() for email, user in found.items()}
+    assert made["ada@example.com"] == "2026-01-02T03:04:05+00:00"
+    assert made["bea@example.com"] == made["cleo@example.com"] == "2017-07-14T02:40:00+00:00"
+    # As typed on two keyboards: better-auth hashes the NFKC form, in which both are one.
+    assert signs_in(app_name, "ada@example.com", "\ufb01ve \uff33hips at sea")
+    assert signs_in(
+        app_name, "ada@example.com", "\ufb01ve \uff33hips at sea"
+    )  # and replaced by a digest of limen's own
+    assert identities(app_name, "bea@example.com") == {
+        ("google", "https://accounts.google.com", "104233"),
+        ("github", "https://github.com", "77"),
+    }
+
+
 def test_users_of_firebase_come_with_their_passwords_and_identities(
     take_over: Import, users: Any, app_name: str, home: Path
 ) -> None:
@@ -438,6 +459,7 @@ WRONG = {
     "names twice": (["csv", "--from", "twice.csv"], "the first line must name each column, once"),
     "no export": (["firebase", "--from", "users.csv"], "is not an export of Firebase's"),
     "no parameters": (["firebase", "--from", "users.csv", "--hash-config", "users.csv"], "as Firebase's console shows"),
+    "no accounts": (["better-auth", "--from", "users.csv"], "give the database's URL"),
     "no project": (["supabase", "--from", "users.csv", "--project-url", "ref"], "--project-url: 'ref' is not a URL"),
 }
 

@@ -31,7 +31,7 @@ def test_an_app_that_exists_is_shown_what_to_add_and_stays_as_it_is(limen: Limen
 
 
 def test_the_lines_to_add_make_the_app_guarded(limen: Limen, home: Path, command: Command) -> None:
-    (home / "web.py").write_text("from fastapi import Depends, FastAPI\n\napp = FastAPI()\n")
+    (home / "web.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
     shown = limen("init", "--template", "jwt").stdout
     lines = re.search(r"add:\n\n(.*)\n\nNext", shown, re.DOTALL)
     assert lines
@@ -40,6 +40,24 @@ def test_the_lines_to_add_make_the_app_guarded(limen: Limen, home: Path, command
     listed = command("routes", "web:app")
     assert re.search(r"GET +/items +guarded +items:read", listed.stdout), listed.stderr
     assert "nothing to add" in limen("init").stdout
+
+
+def test_what_comes_next_is_said_of_this_app(limen: Limen, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed as they stand, from where one is; nobody would migrate another app's database, or make a user of nobody."""
+    shown = limen("init", "my shop", "--template", "supabase").stdout
+    assert "Next:\n  cd 'my shop'\n  fill in LIMEN_SUPABASE_URL and LIMEN_SUPABASE_KEY in .env\n" in shown
+    assert "users create" not in shown
+    (home / "web.py").write_text(APP)
+    assert "  limen migrate --app web:server\n  limen check --app web:server" in limen("init").stdout
+    (home / "app").mkdir()
+    (home / "app/main.py").write_text("from fastapi import FastAPI\n\napp = FastAPI()\n")
+    assert limen("init", "--app", "app/main.py").stdout.endswith("  limen migrate\n  limen check\n")
+    monkeypatch.setattr("limen.cli.project.find_spec", lambda name: None)
+    (home / "b").mkdir()
+    (home / "b/.gitignore").write_bytes(b"caf\xe9\n")
+    shown = limen("init", "b", "--database", "postgresql").stdout
+    assert "  cd b\n  pip install 'limen[postgres]'\n  fill in LIMEN_DATABASE_URL in .env\n  limen migrate\n" in shown
+    assert (home / "b/.gitignore").read_bytes() == b"caf\xe9\n.env\n"
 
 
 def test_another_file_can_be_named(limen: Limen, home: Path) -> None:
@@ -92,11 +110,29 @@ def test_a_terminal_is_asked(home: Path) -> None:
     assert "LIMEN_DATABASE_URL=postgresql://localhost/x" in (home / ".env").read_text()
 
 
-def test_from_an_empty_folder_to_a_scoped_route_in_five_lines_within_a_minute(tmp_path: Path) -> None:
-    """The first line, `pip install "limen[server]"`, is done: the test's environment has it."""
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What would be published of this tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    uv("build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT))
+    (wheel,) = folder.glob("limen-*.whl")
+    return wheel
+
+
+def uv(*arguments: str) -> None:
+    here = Path(sys.executable).with_name("uv")
+    subprocess.run([here if here.exists() else "uv", *arguments], check=True)
+
+
+def test_from_an_empty_folder_to_a_scoped_route_in_five_lines_within_a_minute(tmp_path: Path, built: Path) -> None:
+    """Install, begin, serve, sign in, call. The first is uv's, as the rest of a fresh machine's disk is warm."""
+    machine = tmp_path / "machine"
+    uv("venv", "--quiet", "--python", sys.executable, str(machine))
+    shell = Shell(tmp_path / "app", port=free_port(), programs=machine / "bin")
     begun = time.monotonic()
-    shell = Shell(tmp_path / "app", port=free_port())
     try:
+        pins = ROOT / "constraints.txt"
+        uv("pip", "install", "-q", "--python", f"{machine}/bin/python", "-c", str(pins), f"{built}[server]")
         shell.run("limen init --template oauth2")
         shell.serve("limen dev")
         password = re.search(r"password  (\S+)", shell.run("cat server.log"))
@@ -107,9 +143,11 @@ def test_from_an_empty_folder_to_a_scoped_route_in_five_lines_within_a_minute(tm
             "python -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])')"
         )
         said = shell.run('curl -s http://localhost:8000/scopes -H "Authorization: Bearer $TOKEN"')
+        where = shell.run("python -c 'import limen; print(limen.__file__)'")
     finally:
         shell.close()
     assert said == '["reports:read"]'
+    assert where.startswith(str(machine))
     assert time.monotonic() - begun < 60
 
 

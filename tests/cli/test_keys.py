@@ -77,6 +77,14 @@ def test_the_list_is_readable_and_holds_no_private_key(limen: Limen) -> None:
     assert "PRIVATE" not in shown
 
 
+def test_a_name_that_begins_with_a_dash_is_no_option(limen: Limen, fresh_app: str) -> None:
+    """One in 64 does, and an h in it would be --help."""
+    kid = "-wCnCQDrmbmehgONx-rhQhpeyVW8T68SoKBE8YErexM"
+    for typed in ([kid], ["--", kid]):
+        refused = limen("keys", "retire", "--now", *typed)
+        assert f"There is no live signing key '{kid}'" in refused.stderr, refused.output
+
+
 def test_a_key_under_a_lost_secret_is_named_and_can_be_given_up(
     limen: Limen, fresh_app: str, app_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

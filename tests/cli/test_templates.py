@@ -13,9 +13,8 @@ from uuid import uuid4
 
 import pytest
 from starlette.testclient import TestClient
-from tests.cli.conftest import Limen
+from tests.cli.conftest import Limen, every_template
 
-import limen.features
 from limen import Accounts, Auth, Passwords, Roles
 from limen.db.migrate import migrate
 from limen.testing import fast_hasher
@@ -167,7 +166,6 @@ def test_api_keys(limen: Limen, home: Path) -> None:
         assert client.post("/readings", json={"celsius": 1}, headers=key).status_code == 401
 
 
-@pytest.mark.skipif("Supabase" not in limen.features.__all__, reason="this limen has no feature Supabase yet")
 def test_supabase(limen: Limen, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from limen.testing.supabase import FakeSupabase
 
@@ -187,10 +185,9 @@ def test_supabase(limen: Limen, home: Path, monkeypatch: pytest.MonkeyPatch) -> 
             assert client.get("/posts").json() == []
             assert client.post("/auth/supabase/sign-out", headers=OWN_PAGE).status_code == 204
             assert client.get("/me").status_code == 401
-            assert "unguarded" not in {route.access for route in client.guarded_by.routes()}
 
 
-@pytest.mark.parametrize("template", ["quickstart", "jwt", "oauth2", "sessions", "api-keys"])
+@every_template
 def test_every_route_of_a_template_is_decided(limen: Limen, home: Path, template: str) -> None:
     with visiting(limen, home, template) as client:
         access = {str(route): route.access for route in client.guarded_by.routes()}

@@ -237,3 +237,20 @@ async def test_no_more_kinds_are_made_up_for_than_an_app_can_have(hasher: Passwo
     hasher.make_up_for(of_django("PBKDF2PasswordHasher", iterations=n) for n in range(1, 40))
     hasher.make_up_for(["no digest", "pbkdf2_sha256$1000000000$salt$" + "A" * 43 + "="])
     assert not (await hasher.verify(PASSWORD, None)).ok
+
+
+async def test_all_kinds_together_add_no_more_to_a_failure_than_the_dearest_one(
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind of digest in an old database costs every failure; dear ones of many kinds would end all sign-in."""
+    monkeypatch.setattr("limen.core.foreign_digests.MOST_ROUNDS", 200_000)
+
+    async def cost(digest: str | None) -> float:
+        started = time.process_time()
+        await hasher.verify("wrong password", digest)
+        return time.process_time() - started
+
+    dear = [of_django("PBKDF2PasswordHasher", iterations=199_990 + n) for n in range(7)]
+    one = await cost(dear[0])
+    hasher.make_up_for(dear)
+    assert await cost(None) < 3 * one

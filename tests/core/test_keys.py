@@ -105,6 +105,13 @@ def public_spellings() -> list[str]:
     ]
 
 
+def test_an_rsa_key_that_is_made_has_128_bits_of_security(pair):
+    """ASVS 5.0 11.2.3, by NIST SP 800-57 part 1 §5.6.1: 3072 bits."""
+    modulus = pair.verifying_key().to_jwk().get("n")
+    assert modulus is None or len(base64url.decode(str(modulus))) * 8 == 3072
+    assert (modulus is None) == (pair.algorithm != "RS256")
+
+
 @pytest.mark.parametrize("secret", public_spellings(), ids=["spki", "pkcs1", "ssh-rsa", "ssh-ecdsa", "jwk", "private"])
 def test_an_encoded_key_is_no_secret(secret):
     with pytest.raises(ConfigurationError, match="encoded key"):

@@ -28,16 +28,17 @@ class Shell:
 
     Args:
         port: stands for 8000 wherever a block says localhost:8000.
+        programs: the folder of `limen` and `python`; else those of the tests.
     """
 
-    def __init__(self, folder: Path, *, port: int) -> None:
+    def __init__(self, folder: Path, *, port: int, programs: Path | None = None) -> None:
         self.folder = folder
         self._port = str(port)
         self._failures = folder.with_name(f"{folder.name}.failures")
         self._failures.touch()
         folder.mkdir()
         environment = {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{programs or Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "LIMEN_BASE_URL": f"http://localhost:{port}",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WEBSOCKET = "WEBSOCKET"
 MAX_BODY = 64 * 1024
 _SECONDS = 5.0
+_PORTS = {"http": 80, "https": 443}
 
 
 class Asking(Protocol):
@@ -114,13 +115,12 @@ class Loopback:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not (host == "::1" or _is_loopback_v4(host)):
+        scheme, host, port = _parts(url)
+        if scheme not in _PORTS or not (host == "::1" or _is_loopback_v4(host)):
             raise ConfigurationError(
                 f"--url {url}: only this machine is attacked, http://127.0.0.1:8000; what is yours elsewhere, run here"
             )
-        self._base = f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{parts.port or 80}"
+        self._base = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or _PORTS[scheme]}"
         self._client: AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -154,6 +154,16 @@ class Loopback:
         except HTTPError as error:  # the server hung up: it refused to read this far
             return Answer(status=400, body=type(error).__name__.encode())
         return Answer(status=answer.status_code, headers=dict(answer.headers), body=answer.content[:MAX_BODY])
+
+
+def _parts(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port. A name is none of this machine's for certain, but for this one."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "", "", None
+    return parts.scheme, "127.0.0.1" if host == "localhost" else host, port
 
 
 def _is_loopback_v4(host: str) -> bool:

@@ -45,17 +45,22 @@ class Target:
         kid: of the app's key, which every token shows.
         algorithm: that it signs with.
         public: the keys that it publishes; none under HS256.
+        typ: what its access tokens call themselves.
+        of: whose tokens they pretend to be, where that is not the app itself.
     """
 
     claims: Claims
     kid: str
     algorithm: str
     public: Sequence[VerifyingKey] = ()
+    typ: str = "at+jwt"
+    of: str = ""
 
 
 def by_a_stranger(target: Target) -> tuple[Forgery, ...]:
     """What everyone can make who has seen a token and the JWKS."""
-    return tuple(_by_a_stranger(target))
+    whose = f", of {target.of}" if target.of else ""
+    return tuple(Forgery(each.attack, f"{each.name}{whose}", each.token) for each in _by_a_stranger(target))
 
 
 def by_the_key(key: SigningKey, claims: Claims, *, now: float) -> tuple[Forgery, ...]:
@@ -64,15 +69,15 @@ def by_the_key(key: SigningKey, claims: Claims, *, now: float) -> tuple[Forgery,
 
 
 def _by_a_stranger(target: Target) -> Iterator[Forgery]:
-    claims, genuine = target.claims, {"typ": "at+jwt", "alg": target.algorithm, "kid": target.kid}
+    claims, genuine = target.claims, {"typ": target.typ, "alg": target.algorithm, "kid": target.kid}
     for spelling in ("none", "None", "NONE", "nOnE", ""):
         yield Forgery("unsigned", f"alg {spelling!r}", _joined({**genuine, "alg": spelling}, claims, b""))
     yield Forgery("unsigned", "signature left out", _joined(genuine, claims, b""))
     yield Forgery("unsigned", "zeroes for a signature", _joined(genuine, claims, bytes(64)))
     stranger = SigningKey.generate("HS256")
     yield Forgery("wrong key", "HS256", _by_hmac({**genuine, "alg": "HS256"}, claims, stranger.material))
-    yield Forgery("wrong key", "ES256", sign(claims, key=SigningKey.generate("ES256")))
-    yield Forgery("wrong key", "EdDSA", sign(claims, key=SigningKey.generate("EdDSA")))
+    yield Forgery("wrong key", "ES256", sign(claims, key=SigningKey.generate("ES256"), typ=target.typ))
+    yield Forgery("wrong key", "EdDSA", sign(claims, key=SigningKey.generate("EdDSA"), typ=target.typ))
     yield Forgery("wrong key", "an empty secret", _by_hmac({**genuine, "alg": "HS256"}, claims, b""))
     for guess in GUESSES:
         token = _by_hmac({**genuine, "alg": "HS256"}, claims, guess.encode())

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from limen.attack.attempts import Attempt, Headers, Means, bearer
 from limen.attack.forge import Forgery, Target, by_a_stranger, by_the_key
 from limen.auth import Auth
 from limen.core import base64url
+from limen.core.keys import Keys
 from limen.core.login import Pending
 from limen.db.users import UserMixin
 from limen.errors import AuthError
@@ -19,9 +20,12 @@ from limen.features.accounts import Accounts
 from limen.features.passwords import Passwords
 from limen.features.roles import Roles
 from limen.features.sessions import Sessions
+from limen.features.supabase import Supabase
 from limen.features.tokens import Tokens
+from limen.features.trusted_issuers import TrustedIssuers
 from limen.http.cookies import cookie_name
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
 NOTHING = "attack:nothing"
 """A permission that no route asks for."""
 
@@ -205,7 +209,29 @@ async def _forged(auth: Auth[UserMixin], genuine: str | None) -> tuple[Forgery, 
     except AuthError:
         key = None
     by_key = by_the_key(key, claims, now=now) if key is not None and genuine is not None else ()
-    return (*by_a_stranger(target), *by_key)
+    of_others = (forgery for each in _of_others(auth) for forgery in by_a_stranger(each))
+    return (*by_a_stranger(target), *by_key, *of_others)
+
+
+def _of_others(auth: Auth[UserMixin]) -> Iterator[Target]:
+    """What a stranger says in the name of each issuer that the app believes."""
+    for feature in auth.features.values():
+        if isinstance(feature, Supabase):
+            person: Body = {"role": "authenticated", "session_id": NOBODY, "email": "limen-attack@example.com"}
+            claims = {"iss": feature.people.issuer, "aud": "authenticated", **person}
+            yield _in_the_name(auth, claims, feature.people.keys, typ="JWT")
+        elif isinstance(feature, TrustedIssuers):
+            for trusted, tokens in zip(feature.trusted, feature.accepted, strict=True):
+                claims = {"iss": trusted.issuer, trusted.audience_claim: trusted.audience or trusted.issuer}
+                yield _in_the_name(auth, claims, tokens.keys, typ=trusted.typ or "JWT")
+
+
+def _in_the_name(auth: Auth[UserMixin], claims: Body, keys: Keys, *, typ: str) -> Target:
+    now = int(auth.kernel.clock.time())
+    public = keys.ring.verifying  # none yet where they could not be fetched
+    claims = {**claims, "sub": NOBODY, "iat": now, "exp": now + 600, "scope": "*", "roles": sorted(auth.kernel.roles)}
+    kid, algorithm = (public[0].kid, public[0].algorithm) if public else ("", "ES256")
+    return Target(claims=claims, kid=kid, algorithm=algorithm, public=public, typ=typ, of=str(claims["iss"]))
 
 
 def _text(body: Body | None, name: str) -> str | None:

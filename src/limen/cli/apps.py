@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from limen.cli.errors import words_of
+from limen.cli.existing_app import app_beside
 from limen.core.cause import Operator, caused_by
 from limen.errors import ConfigurationError
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENVIRONMENT_NAME = "LIMEN_APP"
-FILES = ("main.py", "app.py")
+FOUND = ("main", "app", "app.main")
+"""Modules that need not be named: FastAPI's documentation has its apps there."""
 
 AppOption = Annotated[
     str | None,
@@ -105,10 +108,9 @@ def app_name(app: str | None) -> str:
     """
     from fastapi import FastAPI
 
-    here = [path.stem for path in map(Path, FILES) if path.is_file()]
-    module_name, _, attribute = (given_name(app) or next(iter(here), "")).partition(":")
+    module_name, _, attribute = (given_name(app) or next(iter(found_here()), "")).partition(":")
     if not module_name:
-        raise ConfigurationError(f"There is no {' or '.join(FILES)} here: name the app, as in main:app")
+        raise ConfigurationError(f"There is no main.py or app.py here{_named_beside()}: name the app, as in main:app")
     apps = {name for name, value in vars(import_module(module_name)).items() if isinstance(value, FastAPI)}
     chosen = attribute if attribute in apps else "app" if "app" in apps else next(iter(apps), None)
     if chosen is None or (len(apps) > 1 and chosen not in (attribute, "app")):
@@ -129,19 +131,35 @@ def _named(name: str) -> "Auth[UserMixin]":
     return thing if isinstance(thing, Auth) else _one(_auths_of(module), name)
 
 
+def found_here() -> "dict[str, Path]":
+    """The files in the working directory that a server would take, by the names of their modules."""
+    paths = {name: Path(*name.split(".")).with_suffix(".py") for name in FOUND}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
 def _in_working_directory() -> "Auth[UserMixin] | None":
-    for path in map(Path, FILES):
-        if not path.is_file() or not re.search(rb"\blimen\b", path.read_bytes()):
+    for name, path in found_here().items():
+        if not re.search(rb"\blimen\b", path.read_bytes()):
             continue  # importing a file runs it: only one that speaks of limen
-        found = _auths_of(import_module(path.stem))
+        found = _auths_of(import_module(name))
         if found:
-            return _one(found, path.stem)
+            return _one(found, name)
     return None
 
 
 def _demo() -> "Auth[UserMixin]":
-    typer.echo(f"limen: no --app, no LIMEN_APP, no Auth in {' or '.join(FILES)} here: using limen.demo", err=True)
+    tell_of_demo("no Auth in main.py or app.py here: using limen.demo")
     return _one(_auths_of(import_module("limen.demo")), "limen.demo")
+
+
+def tell_of_demo(why: str) -> None:
+    """That no app was named or found, and what the one is called that stands beside."""
+    typer.echo(f"limen: no --app, no LIMEN_APP, {why}{_named_beside()}", err=True)
+
+
+def _named_beside() -> str:
+    app = app_beside(Path())
+    return "" if app is None else f" ({app.path} has one: --app {app.module_in(Path())}:{app.name})"
 
 
 def _auths_of(module: ModuleType) -> "dict[str, Auth[UserMixin]]":
@@ -182,5 +200,8 @@ def import_module(name: str) -> ModuleType:
 
 
 def _failed_import(name: str, error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{name} cannot be imported: {type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    folder = f"{Path.cwd()}{os.sep}"
+    own = [each for each in frames if each.filename.startswith(folder) and "site-packages" not in each.filename]
+    last = (own or list(frames))[-1]
+    return f"{name} cannot be imported: {words_of(error)} ({last.filename}, line {last.lineno})"

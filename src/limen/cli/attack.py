@@ -70,7 +70,7 @@ def _database(given: str | None) -> "Iterator[str]":
 
 def _in_process(name: str | None, database: str, bounds: "Bounds", writes: bool) -> "Report":
     nowhere = {"LIMEN_DATABASE_URL": database, "LIMEN_REDIS_URL": ""}  # what it takes back is told to nobody
-    if os.environ.get("LIMEN_SMTP_URL") or _is_in_env_file("LIMEN_SMTP_URL"):
+    if _is_set("LIMEN_SMTP_URL"):
         nowhere["LIMEN_SMTP_URL"] = "smtp://127.0.0.1:1"  # nor does mail leave
     with _settings(nowhere):
         auth = load_auth(name)
@@ -110,6 +110,9 @@ def _settings(settings: "Mapping[str, str]") -> "Iterator[None]":
     from limen.settings import AuthSettings
 
     before = dict(os.environ)
+    for name in before:
+        if name.upper() in settings:  # settings are read in any case: none of them may stand beside these
+            del os.environ[name]
     os.environ.update(settings)
     if not AuthSettings.load().secret_key:
         os.environ["LIMEN_SECRET_KEY"] = token_urlsafe(48)
@@ -120,10 +123,12 @@ def _settings(settings: "Mapping[str, str]") -> "Iterator[None]":
         os.environ.update(before)
 
 
-def _is_in_env_file(name: str) -> bool:
+def _is_set(name: str) -> bool:
+    """In the environment or `.env`, in any case, as settings are read."""
     from dotenv import dotenv_values
 
-    return bool(dotenv_values(".env").get(name))
+    given = (*os.environ.items(), *dotenv_values(".env").items())
+    return any(value for each, value in given if each.upper() == name)
 
 
 def _check_database(auth: "Auth[UserMixin]", chosen: str) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limen.cli.apps import FILES, AppOption, given_name, load_auth
+from limen.cli.apps import AppOption, found_here, given_name, load_auth, tell_of_demo
 from limen.cli.printing import JsonOption, print_json
 from limen.errors import ConfigurationError
 
@@ -61,9 +60,9 @@ def check(
 
 def _name_here() -> str:
     """A file that a server would take; its app may not speak of limen yet."""
-    found = next((path.stem for path in map(Path, FILES) if path.is_file()), None)
+    found = next(iter(found_here()), None)
     if found is None:
-        typer.echo(f"limen: no --app, no LIMEN_APP, no {' or '.join(FILES)} here: checking limen.demo", err=True)
+        tell_of_demo("no main.py or app.py here: checking limen.demo")
     return found or "limen.demo"
 
 
@@ -142,7 +141,10 @@ def _explain(id: str) -> None:
     wanted = id.lower().removeprefix("limen.")
     found = next((each for each in all_checks() if each.id.lower().removeprefix("limen.") == wanted), None)
     if found is None:
-        raise ConfigurationError(f"There is no finding {id!a}; docs/checks.md lists them, E101 to E805")
+        raise ConfigurationError(
+            f"There is nothing to explain for {id!a}: E101 to E805 are explained, a feature's own finding (below 100) "
+            "says all there is; docs/checks.md lists them"
+        )
     typer.echo(_explained(found))
 
 

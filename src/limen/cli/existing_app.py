@@ -10,6 +10,7 @@ from pathlib import Path
 from limen.errors import ConfigurationError
 
 MAX_FILES = 500
+MAX_BESIDE = 50
 MAX_BYTES = 500_000
 NOT_THE_APPS = frozenset({"node_modules", "site-packages", "tests", "venv", "env"})
 
@@ -27,6 +28,18 @@ class ExistingApp:
     name: str
     line: int
     guarded_by_limen: bool
+
+    def module_in(self, folder: Path) -> str:
+        """What Python imports it as, from this folder."""
+        path = self.path.resolve()
+        place = path.relative_to(folder.resolve()) if path.is_relative_to(folder.resolve()) else Path(path.name)
+        return ".".join(place.with_suffix("").parts)
+
+
+def app_beside(folder: Path) -> ExistingApp | None:
+    """An app in one of the folder's own files, guarded by limen if one is: for whoever did not name it."""
+    found = list(_apps(sorted(folder.glob("*.py"))[:MAX_BESIDE]))
+    return next((app for app in found if app.guarded_by_limen), next(iter(found), None))
 
 
 def find_app(folder: Path) -> ExistingApp | None:

@@ -152,6 +152,24 @@ def import_supabase(
     _take_over(_rows(source, table="auth.users", identities="auth.identities"), product, wanted)
 
 
+@group.command("better-auth")
+@_with_options
+def import_better_auth(
+    source: FromOption,
+    wanted: _Wanted,
+    table: TableOption = "user",
+    accounts: Annotated[
+        str, typer.Option("--accounts", metavar="TABLE", help="Where their passwords and providers are.")
+    ] = "account",
+) -> None:
+    """Take over the users of better-auth, and who they are elsewhere."""
+    from limen.features.imports.sources import BetterAuth, DatabaseRows
+
+    if "://" not in source:
+        raise ConfigurationError("--from: better-auth keeps passwords in a table of their own: give the database's URL")
+    _take_over(DatabaseRows(source, table=table, identities=accounts), BetterAuth(), wanted)
+
+
 @group.command("firebase")
 @_with_options
 def import_firebase(

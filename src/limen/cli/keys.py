@@ -1,11 +1,13 @@
 """`limen keys …`: list, rotate and retire the keys that sign access tokens."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from math import isinf
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from limen.cli.apps import AppOption, run
 from limen.cli.printing import JsonOption, print_json, print_table
@@ -47,7 +49,21 @@ def rotate(
     _report(_change(app, change, said="rotated_now" if now else "rotated"), as_json=as_json)
 
 
-@group.command("retire", context_settings={"ignore_unknown_options": True})  # a `kid` may begin with a dash
+class OfOneKey(TyperCommand):
+    """Takes a key's name as it is: one in 64 begins with a dash, and its letters are no options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put such a name where only arguments stand."""
+        names = [each for each in args if _LIKE_AN_OPTION.fullmatch(each)]
+        if not names or "--" in args:
+            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [*(each for each in args if each not in names), "--", *names])
+
+
+_LIKE_AN_OPTION = re.compile(r"-[A-Za-z0-9_-]{42}")  # 256 bits in base64url, as RFC 7638 thumbprints are
+
+
+@group.command("retire", cls=OfOneKey)
 def retire(
     kid: Kid,
     now: Annotated[bool, typer.Option("--now", help="Refuse it and all that it signed at once: it leaked.")] = False,

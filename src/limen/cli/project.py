@@ -2,12 +2,16 @@
 
 import re
 import secrets
+import shlex
 import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from limen.cli.apps import FOUND
 from limen.cli.existing_app import ExistingApp, app_in, find_app
 from limen.cli.templates import TEMPLATES, Strategy, Template
 from limen.errors import ConfigurationError
@@ -19,13 +23,7 @@ LIMEN_SECRET_KEY={secret}
 # LIMEN_BASE_URL=https://example.com
 """
 POSTGRESQL = "postgresql+psycopg://user:password@localhost/app"
-NEXT = """
-Next:
-  limen migrate
-  limen users create --email you@example.com --role admin
-  uvicorn main:app --no-proxy-headers     then open http://localhost:8000/docs
-or all of it at once, for development:
-  limen dev"""
+SERVE = "uvicorn main:app --no-proxy-headers     then open http://localhost:8000/docs"
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_+.:/@%?&=,~\[\]-]+")
 
 
@@ -56,10 +54,33 @@ def init(
         _ignore(folder / ".gitignore", ".env", dry_run=dry_run)
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be written: {error.strerror}") from None
+    first = _before_anything(folder, url, chosen)
     if existing is not None:
-        typer.echo(_lines_to_add(existing, chosen))
+        typer.echo(_lines_to_add(existing, chosen, first=first, folder=folder))
     elif not dry_run:
-        typer.echo(NEXT)
+        typer.echo(_next(first, chosen))
+
+
+def _before_anything(folder: Path, database: str, template: Template) -> Sequence[str]:
+    """What the commands that come next need."""
+    needs_driver = database.partition(":")[0] in ("postgresql", "postgresql+psycopg") and find_spec("psycopg") is None
+    unknown = (*(("LIMEN_DATABASE_URL",) if database == "postgresql" else ()), *template.to_fill_in)
+    steps = [
+        f"cd {shlex.quote(str(folder))}" if folder.resolve() != Path.cwd() else "",
+        "pip install 'limen[postgres]'" if needs_driver else "",
+        f"fill in {' and '.join(unknown)} in .env" if unknown else "",
+    ]
+    return [step for step in steps if step]
+
+
+def _next(first: Sequence[str], template: Template) -> str:
+    admin = ["limen users create --email you@example.com --role admin"] if template.has_accounts else []
+    told = _listed("Next:", [*first, "limen migrate", *admin, SERVE])
+    return f"{told}\nor all of it at once, for development:\n  limen dev"
+
+
+def _listed(head: str, steps: Sequence[str]) -> str:
+    return "\n".join(["", head, *(f"  {step}" for step in steps)])
 
 
 def _asked_strategy() -> Strategy:
@@ -93,18 +114,17 @@ def _database_line(database: str) -> str:
     return f"LIMEN_DATABASE_URL={url if _PLAIN_VALUE.fullmatch(url) else repr(url)}"
 
 
-def _lines_to_add(app: ExistingApp, template: Template) -> str:
+def _lines_to_add(app: ExistingApp, template: Template, *, first: Sequence[str], folder: Path) -> str:
     if app.guarded_by_limen:
         return f"\n{app.path}, line {app.line}, speaks of limen already: nothing to add. `limen check` looks at it."
     lines = "\n".join(f"    {line}".rstrip() for line in template.lines_for(app.name).splitlines())
+    module = app.module_in(folder)
+    named = "" if module in FOUND else f" --app {module}:{app.name}"
     return f"""
 There is an app already: {app.path}, line {app.line}. It stays as it is; after that line, add:
 
 {lines}
-
-Next:
-  limen migrate
-  limen check"""
+{_listed("Next:", [*first, f"limen migrate{named}", f"limen check{named}"])}"""
 
 
 def _write(path: Path, text: str, *, mode: int, dry_run: bool) -> None:
@@ -124,7 +144,7 @@ def _what_it_lacks(path: Path) -> str:
 
 
 def _ignore(path: Path, line: str, *, dry_run: bool) -> None:
-    text = path.read_text("utf-8") if path.exists() else ""
+    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
     if line in text.splitlines():
         typer.echo(f"skipped {path}, which has {line} already")
         return

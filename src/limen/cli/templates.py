@@ -28,12 +28,19 @@ class Template:
         sentence: what one gets.
         features: the argument of `Auth(features=…)`; none for the default ones.
         settings: lines of `.env`.
+        to_fill_in: which of these settings nobody but the app's owner knows.
     """
 
     file: str
     sentence: str
     features: tuple[str, ...] = ()
     settings: str = ""
+    to_fill_in: tuple[str, ...] = ()
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether people register here; else they come from elsewhere."""
+        return not self.features or "Accounts" in self.features
 
     def text(self) -> str:
         """The app, as it is written to `main.py`."""
@@ -43,11 +50,14 @@ class Template:
         """What an app of this name adds to itself."""
         names = sorted({"Auth", "Role", *self.features} - IN_FEATURES, key=str.lower)
         elsewhere = "".join(f"from limen.features import {name}\n" for name in self.features if name in IN_FEATURES)
-        chosen = f", features=[{', '.join(f'{name}()' for name in self.features)}]" if self.features else ""
+        chosen = f"\n    features=[{', '.join(f'{name}()' for name in self.features)}]," if self.features else ""
         return f"""\
+from fastapi import Depends
 from limen import {", ".join(names)}
 {elsewhere}
-auth = Auth(roles=[Role("member", ["items:read"], default=True), Role("admin", ["*"])]{chosen})
+auth = Auth(
+    roles=[Role("member", ["items:read"], default=True), Role("admin", ["*"])],{chosen}
+)
 auth.install({app})
 
 # and before each route, or `install({app}, default="deny")` will name those that are open:
@@ -86,5 +96,6 @@ TEMPLATES = {
         sentence="people sign in at Supabase; its tokens and sessions count here",
         features=("Supabase", "Roles"),
         settings=SUPABASE,
+        to_fill_in=("LIMEN_SUPABASE_URL", "LIMEN_SUPABASE_KEY"),
     ),
 }

@@ -1,12 +1,13 @@
 """Digests that other apps made: read, bounded and matched by what the standard library derives.
 
-Django, Werkzeug (Flask), passlib and Firebase, each in its own spelling. Whatever is Argon2 or bcrypt at heart is only
-unwrapped here; `core.passwords` matches it. Nothing here makes a digest.
+Django, Werkzeug (Flask), passlib, better-auth and Firebase, each in its own spelling. Whatever is Argon2 or bcrypt at
+heart is only unwrapped here; `core.passwords` matches it. Nothing here makes a digest.
 """
 
 import hashlib
 import hmac
 import re
+import unicodedata
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ class Stretching(Protocol):
     @property
     def family(self) -> str:
         """Its algorithm and cost: two digests of one family cost the same to match."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Its cost as a share of the dearest that is taken: 1.0 are about four seconds."""
         ...
 
     def check(self) -> None:
@@ -54,6 +60,10 @@ class Pbkdf2:
     def family(self) -> str:
         return f"pbkdf2:{self.hash_name}:{self.rounds}"
 
+    @property
+    def share(self) -> float:
+        return self.rounds / MOST_ROUNDS
+
     def check(self) -> None:
         if self.hash_name not in _HASHES or not 1 <= self.rounds <= MOST_ROUNDS:
             raise ValueError(f"PBKDF2 of over {MOST_ROUNDS} rounds, or of none")
@@ -74,6 +84,10 @@ class Scrypt:
     def family(self) -> str:
         return f"scrypt:{self.n}:{self.r}:{self.p}"
 
+    @property
+    def share(self) -> float:
+        return 128 * self.n * self.r * self.p / MOST_WORK
+
     def check(self) -> None:
         if self.n < 2 or self.n & (self.n - 1) or self.r < 1 or self.p < 1:
             raise ValueError("scrypt needs a power of two for N, and r and p of at least 1")
@@ -92,12 +106,14 @@ class ForeignDigest:
 
     Attributes:
         signer: Firebase's key of the project, which it encrypts under the derived one instead of comparing that.
+        of_nfkc: whether it was made from the NFKC form of the password.
     """
 
     stretching: Stretching
     salt: bytes = field(repr=False)
     expected: bytes = field(repr=False)
     signer: bytes | None = field(default=None, repr=False)
+    of_nfkc: bool = False
 
     @property
     def family(self) -> str:
@@ -106,6 +122,9 @@ class ForeignDigest:
 
     def matches(self, secret: bytes) -> bool:
         """Whether the secret is the one that the digest was made from."""
+        if self.of_nfkc:
+            typed = secret.decode("utf-8", "surrogatepass")
+            secret = unicodedata.normalize("NFKC", typed).encode("utf-8", "surrogatepass")
         if self.signer is None:
             made = self.stretching.derive(secret, self.salt, len(self.expected))
         else:
@@ -213,6 +232,11 @@ def _werkzeug_scrypt(found: re.Match[str]) -> ForeignDigest:
     return ForeignDigest(_scrypt(found), found["salt"].encode(), bytes.fromhex(found["key"]))
 
 
+def _better_auth(found: re.Match[str]) -> ForeignDigest:
+    """Its figures are in its code, not in the digest; the salt is the hexadecimal text itself."""
+    return ForeignDigest(Scrypt(16384, 16, 1), found["salt"].encode(), bytes.fromhex(found["key"]), of_nfkc=True)
+
+
 def _firebase(found: re.Match[str]) -> ForeignDigest:
     salt = _base64(found["salt"]) + _base64(found["separator"] or "")
     stretching = Scrypt(1 << int(found["ln"]), int(found["r"]), 1)
@@ -250,6 +274,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], ForeignDigest]], 
             rf"scrypt:(?P<n>{_COST}):(?P<r>{_COST}):(?P<p>{_COST})\$(?P<salt>[^$]+)\$(?P<key>[0-9a-f]+)",
             _werkzeug_scrypt,
         ),
+        (r"(?P<salt>[0-9a-f]{32}):(?P<key>[0-9a-f]{128})", _better_auth),
         (
             rf"\$fbscrypt\$v=1,n=(?P<ln>{_LOGARITHM}),r=(?P<r>{_COST}),p=1(?:,ss=(?P<separator>{_BASE64}))?"
             rf",sk=(?P<signer>{_BASE64})\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64})",

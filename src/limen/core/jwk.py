@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 Algorithm: TypeAlias = Literal["HS256", "ES256", "EdDSA", "RS256"]
 
 RSA_BITS = range(2048, 8193)  # RFC 7518 §3.3: 2048 bits or larger MUST be used; the upper end bounds one verification
+NEW_RSA_BITS = 3072  # of keys that are made here: ASVS 5.0 11.2.3 asks for 128 bits of security
 RSA_EXPONENTS = range(65537, 2**32, 2)  # FIPS 186-5 §5.1: odd, over 2^16; the upper end again bounds the work
 
 _OPENSSL: Mapping[str, str] = {
     "ES256": "a P-256 key (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256)",
     "EdDSA": "an Ed25519 key (openssl genpkey -algorithm ed25519)",
-    "RS256": "an RSA key of 2048 to 8192 bits (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048)",
+    "RS256": "an RSA key of 2048 to 8192 bits (openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072)",
 }
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -67,7 +68,7 @@ def generate_private_pem(algorithm: str) -> bytes:
     if algorithm == "EdDSA":
         return _private_pem(ed25519.Ed25519PrivateKey.generate())
     if algorithm == "RS256":
-        return _private_pem(rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS.start))
+        return _private_pem(rsa.generate_private_key(public_exponent=65537, key_size=NEW_RSA_BITS))
     raise ConfigurationError(
         f"{algorithm!r} is not an algorithm that limen signs with: use HS256, {', '.join(_OPENSSL)}."
     )

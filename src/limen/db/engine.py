@@ -25,8 +25,14 @@ def create_engine(url: str) -> AsyncEngine:
         raise ConfigurationError(f"LIMEN_DATABASE_URL cannot be read: {type(error).__name__}") from None
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"LIMEN_DATABASE_URL needs the driver {error.name}, which is not installed: pip install 'limen[postgres]'"
+            f"LIMEN_DATABASE_URL needs the driver {error.name}, which is not installed: {_cure(error.name, url)}"
         ) from None
+
+
+def _cure(driver: str | None, url: str) -> str:
+    if not url.startswith(("sqlite", "postgres")):
+        return "limen keeps its tables in SQLite or PostgreSQL"
+    return f"pip install {driver}" if driver in ("asyncpg", "aiosqlite") else "pip install 'limen[postgres]'"
 
 
 def _sqlite(url: URL) -> AsyncEngine:

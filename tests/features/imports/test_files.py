@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from limen.errors import ConfigurationError
 from limen.features.imports.sources import CsvRows, Firebase, FirebaseRows, JsonLines, Users
-from limen.features.imports.sources.files import MAX_ROW
+from limen.features.imports.sources.files import MAX_BATCH, MAX_ROW
 from limen.features.imports.sources.rows import Row
 
 Kind = type[CsvRows] | type[JsonLines] | type[FirebaseRows]
@@ -104,6 +104,31 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 6 * MAX_ROW
     finally:
         tracemalloc.stop()
+
+
+def test_large_rows_come_in_smaller_batches(tmp_path: Path) -> None:
+    path = tmp_path / "users.jsonl"
+    with path.open("w") as file:
+        for number in range(40):
+            file.write(json.dumps({"email": f"user{number}@example.com", "note": "n" * 1_000_000}) + "\n")
+
+    async def largest() -> int:
+        return max([len(batch) async for batch in JsonLines(path).batches()])
+
+    tracemalloc.start()
+    try:
+        assert asyncio.run(largest()) * 1_000_000 < 2 * MAX_BATCH
+        assert tracemalloc.get_traced_memory()[1] < 3 * MAX_BATCH
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_of_names_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
+    """Each row would be a dictionary of all of them."""
+    path = tmp_path / "users.csv"
+    path.write_text("email," + ",".join(map(str, range(100_000))) + "\n")
+    with pytest.raises(ConfigurationError, match="over 1,000 columns"):
+        rows(CsvRows, path)
 
 
 def test_a_column_that_is_nobodys_to_set_is_refused(tmp_path: Path) -> None:

@@ -75,11 +75,12 @@ class Accounts(AccountService, Feature):
         return (deletion_table(kernel_tables),)
 
     def checks(self) -> Sequence[Finding]:
+        found = []
         if self.grace and self.mail is None:
-            return (Finding(id="limen.W033", sentence=_NO_MAIL),)
+            found.append(Finding(id="limen.W033", sentence=_NO_MAIL))
         if self.greeter is None and self.kernel.settings.email_verification != "off":
-            return (Finding(id="limen.E031", sentence=_NO_GREETER),)
-        return ()
+            found.append(Finding(id="limen.E031", sentence=_NO_GREETER))
+        return found
 
     def policies(self) -> Sequence[Policy]:
         return (OWNER, CLOSING, *ADMINISTRATION)

@@ -145,7 +145,7 @@ class Imports:
 
     Raises:
         ConfigurationError: a role that the app does not declare.
-        LookupError: the `Auth` has no passwords.
+        MissingFeature: the `Auth` has no passwords.
     """
 
     def __init__(self, kernel: Kernel, terms: Terms | None = None) -> None:

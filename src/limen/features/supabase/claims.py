@@ -9,7 +9,7 @@ from limen.core import base64url
 from limen.core.admission import Address, Admission, Claims, is_address
 from limen.core.claims import principal_of
 from limen.core.jwt import END_OF_TIME, unverified_key, verify
-from limen.core.keys import KeyRing, VerifyingKey
+from limen.core.keys import KeyRing, Keys, VerifyingKey
 from limen.core.principal import Principal
 from limen.core.rights import Held, carry
 from limen.core.strict_json import parse_object
@@ -83,6 +83,11 @@ class SupabaseTokens:
         self._roles = roles
         self._permissions = permissions
         self._anonymous = anonymous
+
+    @property
+    def keys(self) -> Keys:
+        """The project's public keys, as far as they are known."""
+        return self._tokens.keys
 
     async def start(self) -> None:
         """Begin to fetch the keys; a project of the legacy secret alone has none, so they are fetched when needed."""

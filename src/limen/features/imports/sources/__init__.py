@@ -3,6 +3,7 @@
 from limen.features.imports.sources.databases import DatabaseRows
 from limen.features.imports.sources.files import CsvRows, FirebaseRows, JsonLines, rows_of_file
 from limen.features.imports.sources.products import (
+    BetterAuth,
     Django,
     FastapiUsers,
     Firebase,
@@ -14,6 +15,7 @@ from limen.features.imports.sources.products import (
 )
 
 __all__ = [
+    "BetterAuth",
     "CsvRows",
     "DatabaseRows",
     "Django",

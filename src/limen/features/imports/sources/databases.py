@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _DRIVERS = {"sqlite": "sqlite", "postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 IDENTITIES = "identities"
+_OF_IDENTITIES = ("provider", "provider_id", "id", "email", "providerId", "accountId", "account_id", "password")
 
 
 class DatabaseRows:
@@ -29,7 +30,7 @@ class DatabaseRows:
 
     Args:
         table: its name, with `schema.` before it where it is not in the usual one.
-        identities: a table whose rows belong to users by their `user_id`; each row brings its own along as
+        identities: a table whose rows belong to users by their `user_id` or `userId`; each row brings its own along as
             `identities`.
 
     Raises:
@@ -96,14 +97,16 @@ class DatabaseRows:
     def _with_identities(self, connection: Connection, rows: list[dict[str, object]]) -> list[dict[str, object]]:
         schema, _, name = str(self._identities).rpartition(".")
         there = {str(each["name"]) for each in inspect(connection).get_columns(name, schema=schema or None)}
-        wanted = [each for each in ("user_id", "provider", "provider_id", "id", "email") if each in there]
-        owner: ColumnElement[object] = sql_column("user_id")
-        columns: list[ColumnElement[object]] = [sql_column(each) for each in wanted]
+        belongs_by = "userId" if "userId" in there else "user_id"
+        owner: ColumnElement[object] = sql_column(belongs_by)
+        columns: list[ColumnElement[object]] = [
+            sql_column(each) for each in (belongs_by, *_OF_IDENTITIES) if each in there
+        ]
         statement: Select[*tuple[Any, ...]] = select(*columns).select_from(sql_table(name, schema=schema or None))
         statement = statement.where(owner.in_([row[self._key] for row in rows]))
         owned: dict[object, list[Raw]] = {}
         for found in connection.execute(statement).mappings():
-            owned.setdefault(found["user_id"], []).append({str(key): value for key, value in found.items()})
+            owned.setdefault(found[belongs_by], []).append({str(key): value for key, value in found.items()})
         return [{**row, IDENTITIES: owned.get(row[self._key], [])} for row in rows]
 
 

@@ -13,6 +13,8 @@ from limen.errors import ConfigurationError
 from limen.features.imports.sources.rows import BATCH, Row
 
 MAX_ROW = 1024 * 1024
+MAX_BATCH = 8 * 1024 * 1024
+MAX_COLUMNS = 1000
 _CHUNK = 64 * 1024
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "compressed", b"PK\x03\x04": "compressed"}
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -39,7 +41,7 @@ class _File:
     async def batches(self) -> AsyncIterator[Sequence[Row]]:
         with self._open() as file:
             rows = self._rows(file)
-            while batch := list(islice(rows, BATCH)):
+            while batch := list(_batch(rows, file)):
                 yield batch
 
     def _rows(self, file: BinaryIO) -> Iterator[Row]:
@@ -57,6 +59,15 @@ class _File:
             raise ConfigurationError(f"--from: {self.name} is {found}: it must be plain text in UTF-8")
         file.seek(len(_UTF8_MARK) if head.startswith(_UTF8_MARK) else 0)
         return file
+
+
+def _batch(rows: Iterator[Row], file: BinaryIO) -> Iterator[Row]:
+    """The next rows, as many as are looked up at once, or fewer large ones: memory is bounded by what was read."""
+    begun = file.tell()
+    for row in islice(rows, BATCH):
+        yield row
+        if file.tell() - begun > MAX_BATCH:
+            return
 
 
 class _OverLong(ValueError):
@@ -107,6 +118,8 @@ class CsvRows(_File):
             names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter, strict=True), [])]
         except (csv.Error, _OverLong) as error:
             raise ConfigurationError(f"{self.name}: the line of names cannot be read: {error}") from None
+        if len(names) > MAX_COLUMNS:
+            raise ConfigurationError(f"{self.name}: the first line names over {MAX_COLUMNS:,} columns")
         if not names or len(set(names)) < len(names):
             raise ConfigurationError(f"{self.name}: the first line must name each column, once")
         return names, delimiter

@@ -1,4 +1,4 @@
-"""What the columns of fastapi-users, Django, Supabase and Firebase mean, and those of a plain file."""
+"""What the columns of fastapi-users, Django, Supabase, better-auth and Firebase mean, and those of a plain file."""
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -24,6 +24,10 @@ PROVIDERS: Mapping[str, str] = {
     "gitlab": "https://gitlab.com",
 }
 """The issuer of each provider whose subjects are the same in every app."""
+
+
+_SECONDS_END = 100_000_000_000
+"""A number of seconds since the epoch is less until the year 5138, and one of milliseconds more since 1973."""
 
 
 class Product(Protocol):
@@ -113,6 +117,34 @@ class Supabase:
         for each in found if isinstance(found, Sequence) else ():
             if isinstance(each, Mapping) and str(each.get("provider")) in PROVIDERS:
                 yield _external(str(each["provider"]), each.get("provider_id") or each.get("id"), each.get("email"))
+
+
+class BetterAuth:
+    """better-auth's `user`, with `account` read beside it: there is the password, and who they are elsewhere.
+
+    Columns are `camelCase`, or `snake_case` where an app's own schema names them so.
+    """
+
+    needs: ClassVar[Mapping[str, str]] = {"email": "email"}
+
+    def fields(self, raw: Raw) -> dict[str, object]:
+        found = raw.get("identities")
+        accounts = [each for each in found if isinstance(each, Mapping)] if isinstance(found, Sequence) else []
+        own = next((each for each in accounts if _either(each, "providerId", "provider_id") == "credential"), {})
+        return {
+            **{name: raw.get(name) for name in ("id", "email", "username")},
+            "password_hash": own.get("password"),
+            "is_active": not truth(raw.get("banned"), of="banned", default=False),
+            "is_verified": _either(raw, "emailVerified", "email_verified"),
+            "created_at": _made_at(_either(raw, "createdAt", "created_at")),
+            "identities": tuple(self._identities(accounts)),
+        }
+
+    def _identities(self, accounts: Sequence[Raw]) -> Iterator[ExternalIdentity]:
+        for each in accounts:
+            name = str(_either(each, "providerId", "provider_id"))
+            if name in PROVIDERS:
+                yield _external(name, _either(each, "accountId", "account_id"), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +293,17 @@ class Users:
 def _text(fields: Mapping[str, object], name: str) -> str | None:
     found = text(fields.get(name), of=name)
     return found.strip() if found else None
+
+
+def _either(raw: Raw, camel: str, snake: str) -> object:
+    return raw[camel] if camel in raw else raw.get(snake)
+
+
+def _made_at(value: object) -> object:
+    """SQLite keeps moments as ISO 8601 or, where drizzle writes them, as a number of seconds or milliseconds."""
+    if not isinstance(value, int):
+        return value
+    return _milliseconds(value if value > _SECONDS_END else value * 1000)
 
 
 def _external(provider: str, subject: object, email: object) -> ExternalIdentity:
