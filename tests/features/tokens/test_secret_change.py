@@ -68,9 +68,8 @@ async def test_a_fallback_verifies_and_never_signs(database_url):
     async with open_app(database_url, has_tables=True, settings=REPLACED) as mini:
         alice = moved(before, mini)
         await alice.refresh()
-    async with open_app(
-        database_url, has_tables=True
-    ) as mini:  # rolled back by mistake: what the new secret signed is unknown
+    # Rolled back by mistake: what the new secret signed is unknown.
+    async with open_app(database_url, has_tables=True) as mini:
         alice = moved(alice, mini)
         assert (await alice.me()).status_code == 401
         assert (await alice.refresh()).status_code == 401
