@@ -11,11 +11,6 @@ app = FastAPI()
 auth.install(app)
 
 
-@app.get("/open")
-async def unguarded() -> str:
-    return "hello"
-
-
 @app.get("/protected", dependencies=[Depends(auth.require("items:read"))])
 async def protected() -> str:
     return "hello"
@@ -28,4 +23,9 @@ async def principal(_: Annotated[Principal, Depends(auth.current_principal)]) ->
 
 @app.get("/user")
 async def user(_: Annotated[User, Depends(auth.current_user)]) -> str:
+    return "hello"
+
+
+@app.get("/open")
+async def unguarded() -> str:
     return "hello"

@@ -9,10 +9,15 @@ from sqlalchemy.pool import QueuePool
 
 from limen.db.hot import Arguments, HotStatement, Record
 from limen.db.notifications import can_notify
-from limen.errors import Unavailable
+from limen.errors import AuthError, Unavailable, Unprocessable
+
+Rows = Sequence[Sequence[object]]
 
 MOST_HELD = 4
 """Connections. A quarter of the pool at most, so that whoever else needs one gets it."""
+
+# PostgreSQL, appendix A: the class of a bad value, that of a bad statement, and a prepared one whose table was changed.
+DATA, PROGRAMMING, PLAN_IS_STALE = "22", "42", "0A000"
 
 
 class ServerLane:
@@ -41,34 +46,48 @@ class ServerLane:
 
         Raises:
             Unavailable: the database is down.
+            Unprocessable: a value that it cannot hold.
         """
         arguments = hot.arguments(values)
         try:
             async with asyncio.timeout(self._deadline), self._free:
-                if self._idle:
-                    held = self._idle.pop()
-                    try:
-                        return hot.records(await self._run_on(held, hot.text, arguments))
-                    except Exception:
-                        if held.is_broken:  # the server was away: what waits in the pool is broken too
-                            await self._pool_of.dispose()
-                return hot.records(await self._run_on(await self._open(), hot.text, arguments))
+                rows = await self._fetch(hot.text, arguments)
         except Exception as error:  # every driver has its own words for it
-            raise Unavailable(f"database: {type(error).__name__}: {error}"[:300]) from error
+            meaning = _meaning_of(error)
+            if meaning is None:
+                raise
+            raise meaning from error
+        return hot.records(rows)
 
     async def close(self) -> None:
-        """Give the connections back; a later statement takes new ones."""
+        """Give the connections back, those in use after their statement; a later statement takes new ones."""
         idle, self._idle = self._idle, []
         for held in idle:
             await held.give_back()
 
-    async def _run_on(self, held: "_Held", text: str, arguments: Arguments) -> Sequence[Sequence[object]]:
+    async def _fetch(self, text: str, arguments: Arguments) -> Rows:
+        if self._idle:
+            held = self._idle.pop()
+            try:
+                return await self._fetch_on(held, text, arguments)
+            except Exception as error:
+                if held.is_broken:  # the server was away: what waits in the pool is broken too
+                    await self._pool_of.dispose()
+                elif _state_of(error) != PLAN_IS_STALE:
+                    raise
+        return await self._fetch_on(await self._open(), text, arguments)
+
+    async def _fetch_on(self, held: "_Held", text: str, arguments: Arguments) -> Rows:
+        idle = self._idle
         try:
             rows = await held.fetch(text, arguments)
         except BaseException:
             await held.drop()  # half an answer may be under way on it
             raise
-        self._idle.append(held)
+        if idle is self._idle:
+            idle.append(held)
+        else:  # closed meanwhile
+            await held.give_back()
         return rows
 
     async def _open(self) -> "_Held":
@@ -85,7 +104,7 @@ class _Held:
         self._prepared: dict[str, _Prepared] = {}
         self.is_broken = False
 
-    async def fetch(self, text: str, arguments: Arguments) -> Sequence[Sequence[object]]:
+    async def fetch(self, text: str, arguments: Arguments) -> Rows:
         if isinstance(self._driver, _Psycopg):
             return await (await self._driver.execute(text, arguments, prepare=True)).fetchall()
         prepared = self._prepared.get(text)
@@ -108,19 +127,33 @@ def _most_held(engine: AsyncEngine) -> int:
     return min(MOST_HELD, pool.size() // 2) if isinstance(pool, QueuePool) else 0
 
 
-class _Rows(Protocol):
-    async def fetchall(self) -> Sequence[Sequence[object]]: ...
+def _meaning_of(error: Exception) -> AuthError | None:
+    """What limen says of a driver's error; nothing of one that only a mistake in the statement can bring."""
+    state = _state_of(error)
+    if state.startswith(DATA) or type(error).__name__ == "DataError":  # the drivers' own, before anything is sent
+        return Unprocessable(f"a value that the database cannot hold: {type(error).__name__}")
+    if state.startswith(PROGRAMMING):
+        return None
+    return Unavailable(f"database: {type(error).__name__}: {error}"[:300], retry_after=1)
+
+
+def _state_of(error: Exception) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+class _Cursor(Protocol):
+    async def fetchall(self) -> Rows: ...
 
 
 class _Prepared(Protocol):
-    async def fetch(self, *arguments: object) -> Sequence[Sequence[object]]: ...
+    async def fetch(self, *arguments: object) -> Rows: ...
 
 
 @runtime_checkable
 class _Psycopg(Protocol):
     closed: bool
 
-    async def execute(self, query: str, params: Arguments, *, prepare: bool) -> _Rows: ...
+    async def execute(self, query: str, params: Arguments, *, prepare: bool) -> _Cursor: ...
     def notifies(self) -> object: ...  # asyncpg has an `execute` of another shape
 
 
