@@ -57,6 +57,7 @@ def run(arguments: list[str]) -> None:
 
 def test(arguments: list[str]) -> None:
     install("dev")
+    keep_bytecode()
     become([PYTHON, "-m", "pytest", "-n", "logical", "--maxprocesses", "8", "--dist", "worksteal", *arguments])
 
 
@@ -175,6 +176,15 @@ def become(command: list[str]) -> None:
     if os.name == "nt":  # there exec returns to the shell at once
         sys.exit(subprocess.call(command))
     os.execv(command[0], command)
+
+
+def keep_bytecode() -> None:
+    """Compile each module once, even where the shell wants no bytecode beside the sources: it is kept in .venv.
+
+    The tests start many processes; one that compiles all it imports needs seconds for it.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(VENV / "bytecode"))
 
 
 def passes(name: str, command: list[str]) -> bool:

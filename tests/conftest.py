@@ -1,5 +1,6 @@
 """Real servers and fresh databases for every test that asks."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,17 @@ from tests.servers.process import MissingWheel
 from tests.servers.valkey import ValkeyServer
 
 __all__ = ["makers_of_secrets", "nothing_disclosed"]  # fixtures of every test
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the garbage collector need not look through it ever again.
+
+    Each test makes an app, a graph of many thousand objects; a collection for every 700 new ones cost a fifth of the
+    time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(scope="session")

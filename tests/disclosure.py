@@ -7,7 +7,7 @@ made in other processes is not known here, and a row that was deleted meanwhile 
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import wraps
 from pathlib import Path
@@ -25,6 +25,9 @@ from limen.features.tokens.service import TokenService
 
 LEAST = 12
 """Characters from which a password can be told from chance."""
+
+MANY = 500
+"""Secrets from which they are looked for together."""
 
 CLIENTS = ("httpx2", "aiosqlite", "sqlalchemy", "asyncio", "psycopg", "uvicorn", "oidc_provider_mock", "werkzeug")
 """Loggers of others, clients and servers of the tests among them: what they say is not limen's to decide."""
@@ -58,14 +61,34 @@ class Disclosure:
 
     def check_said(self) -> None:
         """No secret was said."""
-        for place, text in self.said if self.secrets else ():
-            self._check(place, text.encode("utf-8", "surrogatepass"))
+        for place in dict.fromkeys(place for place, _ in self.said) if self.secrets else ():
+            words = "\n".join(text for where, text in self.said if where == place)
+            self._check(place, words.encode("utf-8", "surrogatepass"))
 
     def _check(self, place: str, content: bytes) -> None:
-        for secret, kind in self.secrets.items():
-            plain = secret.encode("utf-8", "surrogatepass")
-            at = max(content.find(plain), content.find(plain.hex().encode()))
-            assert at < 0, f"{kind} is in the {place}: …{content[max(0, at - 80) : at]!r}"
+        kinds = {form: kind for secret, kind in self.secrets.items() for form in forms_of(secret)}
+        for form, at in (found_each_by_itself if len(kinds) < MANY else found_together)(kinds, content):
+            raise AssertionError(f"{kinds[form]} is in the {place}: …{content[max(0, at - 80) : at]!r}")
+
+
+def forms_of(secret: str) -> tuple[bytes, bytes]:
+    """A secret as it is, and in hex."""
+    plain = secret.encode("utf-8", "surrogatepass")
+    return plain, plain.hex().encode()
+
+
+def found_each_by_itself(forms: Collection[bytes], content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Which of these are in there, and where: one pass for each."""
+    return ((form, at) for form in forms if (at := content.find(form)) >= 0)
+
+
+def found_together(forms: Collection[bytes], content: bytes) -> Iterator[tuple[bytes, int]]:
+    """The same in one pass for all, which looks at every place: for thousands."""
+    begun: dict[bytes, list[bytes]] = {}
+    for form in forms:
+        begun.setdefault(form[:LEAST], []).append(form)
+    places = (at for at in range(len(content)) if content[at : at + LEAST] in begun)
+    return ((form, at) for at in places for form in begun[content[at : at + LEAST]] if content.startswith(form, at))
 
 
 DISCLOSURE = Disclosure()

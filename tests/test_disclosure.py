@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from tests.disclosure import Disclosure
+from tests.disclosure import MANY, Disclosure
 from tests.features.mini_app import open_app
 
 from limen.core.checked_token import CheckedToken
@@ -35,9 +35,10 @@ def write(url: str, value: object) -> None:
         connection.execute("INSERT INTO kept VALUES (%s)", [value.encode() if isinstance(value, str) else value])
 
 
+@pytest.mark.parametrize("others", [0, MANY])
 @pytest.mark.parametrize("kept", [lambda secret: secret, lambda secret: b"\x00\x01" + secret.encode()])
-def test_in_a_database(database_url, found, kept):
-    token = CheckedToken.mint("lmk_")
+def test_in_a_database(database_url, found, kept, others):
+    token = [CheckedToken.mint("lmk_") for _ in range(1 + others)][others // 2]
     found.check_database(database_url)
     write(database_url, kept(token.secret))
     with pytest.raises(AssertionError, match="a key or client secret is in the database"):

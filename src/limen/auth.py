@@ -118,11 +118,11 @@ class Auth(Authorization, Generic[U]):
             ConfigurationError: called twice, a route of the app's is in the way, or one is undecided.
         """
         router = LimenRouter(lifespan=self._lifespan)
-        parts = [part for feature in self.features.values() for part in feature.routes()]
-        for part in parts:
-            router.include_router(part)
         router.prefixes = (self.kernel.auth_prefix, self.kernel.users_prefix, WELL_KNOWN)
         include_apart(app, router, self.kernel.authenticator.causes)
+        parts = [part for feature in self.features.values() for part in feature.routes()]
+        for part in parts:  # now, not before: FastAPI builds each route once more to include a router that has some
+            router.include_router(part)
         self._own_endpoints = tuple(getattr(route, "endpoint", None) for part in parts for route in part.routes)
         self._app = app
         app.state.limen = self

@@ -1,6 +1,7 @@
 """An empty working directory, an environment without settings, and the command in this process or one of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
+from tests.servers.postgres import PostgresServer
 from typer.testing import CliRunner, Result
 
 from limen.cli.root import app
@@ -100,6 +102,49 @@ def app_name(app_file: str, database_url: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LIMEN_SECRET_KEY", SECRET)
     monkeypatch.setenv("LIMEN_DATABASE_URL", database_url)
     return app_file
+
+
+Migrate = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def migrated_by_command(tmp_path_factory: pytest.TempPathFactory) -> Migrate:
+    """Runs `limen migrate` for the database at a URL, as a process of its own."""
+
+    def migrate(url: str) -> None:
+        folder = tmp_path_factory.mktemp("migrated")
+        (folder / "main.py").write_text(APP)
+        others = {name: value for name, value in os.environ.items() if not name.startswith("LIMEN_")}
+        environment = {**others, "LIMEN_SECRET_KEY": SECRET, "LIMEN_DATABASE_URL": url}
+        subprocess.run([sys.executable, "-m", "limen", "migrate"], cwd=folder, env=environment, check=True, timeout=60)
+
+    return migrate
+
+
+@pytest.fixture(scope="session")
+def migrated_file(migrated_by_command: Migrate, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file after `limen migrate`."""
+    path = tmp_path_factory.mktemp("template") / "limen.db"
+    migrated_by_command(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_database(migrated_by_command: Migrate, postgres_server: PostgresServer) -> str:
+    """The same as a PostgreSQL database."""
+    url = postgres_server.create_database()
+    migrated_by_command(url)
+    return url
+
+
+@pytest.fixture
+def has_tables(database_url: str, request: pytest.FixtureRequest) -> None:
+    """This test's database is as `limen migrate` leaves it: a copy of one that it made."""
+    if database_url.startswith("sqlite"):
+        shutil.copyfile(request.getfixturevalue("migrated_file"), database_url.partition("///")[2])
+        return
+    server = request.getfixturevalue("postgres_server")
+    server.replace_database(database_url, template=request.getfixturevalue("migrated_database"))
 
 
 class Serving:

@@ -34,9 +34,8 @@ def app_file(home: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def alice(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def alice(limen: Limen, app_name: str, has_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app with its tables, which every command here is about, and one user."""
-    assert limen("migrate", "--app", app_name).exit_code == 0
     monkeypatch.setenv("LIMEN_APP", app_name)
     assert limen("users", "create", "--email", "alice@example.com", "--password", PASSWORD).exit_code == 0
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import APP, SECRET, Command, Limen
 
+from limen.db.migrate import newest_revision
+
 FASTAPI = "\nfrom fastapi import FastAPI\napp = FastAPI()\nauth.install(app)\n"
 
 
@@ -35,6 +37,11 @@ def test_environment_names_it(limen: Limen, app_file: str, monkeypatch: pytest.M
     monkeypatch.setenv("LIMEN_APP", app_file)
     done = limen("migrate")
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_migrating_says_from_where_to_where(limen: Limen, app_name: str) -> None:
+    done = limen("migrate", "--app", app_name, "--json")
+    assert json.loads(done.stdout) == {"before": None, "after": newest_revision(), "changed": True}
 
 
 @pytest.mark.parametrize("name", ["main.py", "app.py", "app/main.py"])

@@ -33,10 +33,10 @@ Import = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
-def migrated(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def migrated(app_name: str, home: Path, has_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app with its tables, which every command here is about."""
-    assert limen("migrate", "--app", app_name).exit_code == 0
     monkeypatch.setenv("LIMEN_APP", app_name)
+    monkeypatch.syspath_prepend(home)  # the tests import it too
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,7 @@ def app_file(home: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def migrated(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limen("migrate", "--app", app_name).exit_code == 0
+def migrated(app_name: str, has_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMEN_APP", app_name)
 
 

@@ -5,23 +5,22 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import PASSWORD, Limen
 
 from limen import Auth, Passwords
-from limen.db.migrate import newest_revision
 from limen.errors import IncorrectLogin
 
 OTHER_PASSWORD = "quite another pass phrase"
 
 
 @pytest.fixture(autouse=True)
-def migrated(limen: Limen, app_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def migrated(app_name: str, home: Path, has_tables: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """An app with its tables, which every command here is about."""
-    done = limen("migrate", "--app", app_name, "--json")
-    assert json.loads(done.stdout) == {"before": None, "after": newest_revision(), "changed": True}
     monkeypatch.setenv("LIMEN_APP", app_name)
+    monkeypatch.syspath_prepend(home)  # the tests import it too
 
 
 def create(limen: Limen, name: str, *options: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from threading import Timer
 END = "--- end of block"
 SECONDS = 60
 PORT = "8000"
+BYTECODE = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")  # as the rest of the tests: compiled once
 
 # Bash tells of every command that fails, in a pipe too; it ends with its stdin, and what it serves ends with it.
 PROLOGUE = f"""\
@@ -45,6 +46,7 @@ class Shell:
             "FAILURES": str(self._failures),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has few; ours take seconds to load
             "PYTEST_PLUGINS": "limen.testing.plugin",
+            **{name: os.environ[name] for name in BYTECODE if name in os.environ},
         }
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.pages import OUTPUT, PYTHON, SHELL, Block, pages
-from tests.docs.shell import Shell, says
+from tests.docs.shell import BYTECODE, Shell, says
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
 
@@ -42,7 +42,8 @@ def scripts() -> Iterator[Script]:
 def demo_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a demo app that is as new as after `python3 dev.py run`."""
     folder, port = tmp_path_factory.mktemp("demo"), free_port()
-    environment = [f"PATH={os.environ['PATH']}", f"HOME={folder}"]
+    kept = {name: os.environ[name] for name in ("PATH", *BYTECODE) if name in os.environ}
+    environment = [f"{name}={value}" for name, value in {**kept, "HOME": str(folder)}.items()]
     command = [sys.executable, "-m", "limen", "demo", "--port", str(port), "--data", str(folder / "data")]
     server = ServerProcess([shutil.which("env") or "env", "-i", *environment, *command], folder=folder)
     server.wait_until(lambda: answers(f"http://localhost:{port}/health"))

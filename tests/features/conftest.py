@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from tests.disclosure import Disclosure
-from tests.features.mini_app import MiniApp, create_default_tables, open_app
+from tests.features.mini_app import MiniApp, create_limens_tables, open_app
 from tests.servers.postgres import PostgresServer
 
 OpenApp = Callable[..., Any]
@@ -20,7 +20,7 @@ NewDatabase = Callable[..., str]
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with limen's own tables; a copy is quicker than making them."""
     path = tmp_path_factory.mktemp("template") / "limen.db"
-    create_default_tables(f"sqlite:///{path}")
+    create_limens_tables(f"sqlite:///{path}")
     return path
 
 
@@ -28,7 +28,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_template(postgres_server: PostgresServer) -> str:
     """The same as a PostgreSQL database."""
     url = postgres_server.create_database()
-    create_default_tables(url)
+    create_limens_tables(url)
     return url
 
 

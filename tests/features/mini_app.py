@@ -4,17 +4,33 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine
+from sqlalchemy import Table, create_engine
 from tests.disclosure import DISCLOSURE
 
-from limen import Accounts, Auth, AuthSettings, Feature, Passwords, Role, Roles, Sessions, Tokens
+from limen import (
+    Accounts,
+    ApiKeys,
+    Auth,
+    AuthSettings,
+    Feature,
+    Passwords,
+    Role,
+    Roles,
+    Services,
+    Sessions,
+    Tokens,
+    User,
+)
 from limen.db.accounts import Account
 from limen.events import Event
+from limen.features import Audit, Limits, Mail, OAuthLogin, Supabase
+from limen.features.oauth_login import Provider
 from limen.testing import PASSWORD, FakeClock, create_tables, fast_hasher
 
 SECRET = "a secret of more than thirty-two bytes, for tests only"
@@ -168,11 +184,19 @@ def settings_of(database_url: str, **changes: Any) -> AuthSettings:
     return AuthSettings(_env_file=None, **{"secret_key": SECRET, "database_url": database_url, **changes})
 
 
-def create_default_tables(url: str) -> None:
-    """Make the tables of limen's default features in an empty database, to be copied."""
+@cache
+def limens_tables() -> frozenset[Table]:
+    """Those of every feature of limen's, on limen's own user model."""
+    provider = Provider(name="any", client_id="any", client_secret="any", issuer="https://provider.example")
+    supabase = Supabase("https://project.supabase.co", key="any")
+    more = (ApiKeys(), Services(), Limits(), Mail(), Audit(), OAuthLogin(providers=[provider]), supabase)
+    return frozenset(Auth(settings=settings_of("sqlite+aiosqlite://"), features=features_of(*more)).tables())
+
+
+def create_limens_tables(url: str) -> None:
+    """Make them in an empty database, to be copied: nothing in a test is as slow as making tables."""
     engine = create_engine(url)
-    auth = Auth(settings=settings_of("sqlite+aiosqlite://"), features=features_of())
-    auth.kernel.tables.users.metadata.create_all(engine, tables=list(auth.tables()))
+    User.metadata.create_all(engine, tables=list(limens_tables()))
     engine.dispose()
 
 
@@ -193,7 +217,7 @@ async def open_app(
     """An app with just these features and routes, its tables made, its lifespan running.
 
     Args:
-        has_tables: whether the database has those of the default features; what other features need is made.
+        has_tables: whether the database has those of limen's features; what others need is made.
         routes: adds the app's own routes, given the app and its `Auth`.
         options: more arguments of `Auth`.
     """
@@ -210,7 +234,7 @@ async def open_app(
     auth.install(app)
     if routes is not None:
         routes(app, auth)
-    if not has_tables or features is not None:
+    if not has_tables or not limens_tables().issuperset(auth.tables()):
         await create_tables(auth)
     mini = MiniApp(auth, app, clock, events, carrier)
     async with app.router.lifespan_context(app):

@@ -8,14 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.features.mini_app import MiniApp, create_default_tables, open_app
+from tests.features.mini_app import MiniApp, create_limens_tables, open_app
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with limen's own tables; a copy is quicker than making them."""
     path = tmp_path_factory.mktemp("template") / "limen.db"
-    create_default_tables(f"sqlite:///{path}")
+    create_limens_tables(f"sqlite:///{path}")
     return path
 
 

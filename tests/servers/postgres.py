@@ -90,13 +90,21 @@ class PostgresServer:
             its URL, for SQLAlchemy.
         """
         name = f"test_{uuid4().hex}"
-        source = urlsplit(template).path.lstrip("/") if template else "template1"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
+        self._copy_database(template, name)
         return self.url(name)
+
+    def replace_database(self, url: str, *, template: str) -> None:
+        """Put a copy of the database at `template` in the place of the one at this URL."""
+        self.drop_database(url)
+        self._copy_database(template, urlsplit(url).path.lstrip("/"))
 
     def drop_database(self, url: str) -> None:
         """Remove it, with whoever is still connected."""
         self._execute(f"DROP DATABASE {urlsplit(url).path.lstrip('/')} WITH (FORCE)")
+
+    def _copy_database(self, template: str | None, name: str) -> None:
+        source = urlsplit(template).path.lstrip("/") if template else "template1"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
 
     def _execute(self, statement: str) -> None:
         import psycopg

@@ -65,7 +65,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
         pythonpath = ["."]
         limen_app = "main:app"
         filterwarnings = ["error"]
-        addopts = ["-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:playwright"]
+        addopts = "-p no:cacheprovider -p no:schemathesis -p no:playwright -p no:valkey -p no:hypothesispytest"
     """)
     return pytester
 

@@ -195,8 +195,9 @@ class Database:
         """
         try:
             async with self._autocommit.connect() as connection:
-                for table in tables:
-                    await _probe(connection, table)
+                if not await _has_all(connection, tables):
+                    for table in tables:
+                        await _probe(connection, table)
         except _DOWN as error:
             raise ConfigurationError(
                 f"LIMEN_DATABASE_URL ({self.engine.url.render_as_string(hide_password=True)}) cannot be reached: "
@@ -288,6 +289,21 @@ def _violation(error: IntegrityError) -> Exception:
 def _constraint_in(words: str) -> str:
     """What a driver says of a violated constraint, without PostgreSQL's quotation of the row: people choose that."""
     return words.partition(")=(")[0].partition("Failing row contains")[0]
+
+
+async def _has_all(connection: AsyncConnection, tables: Sequence[Table]) -> bool:
+    """Whether every table has its columns, by one statement that reads no row."""
+    names = connection.dialect.identifier_preparer
+    probes: list[str] = []
+    for table in tables:  # a column without its table may be a text to SQLite
+        columns = ", ".join(names.format_column(column, use_table=True) for column in table.columns)
+        source = names.format_table(table)
+        probes.append(f"SELECT 1 FROM (SELECT {columns} FROM {source} LIMIT 0) AS probe")  # noqa: S608 - names
+    try:
+        await connection.exec_driver_sql(" UNION ALL ".join(probes))
+    except (ProgrammingError, OperationalError):
+        return False
+    return True
 
 
 async def _probe(connection: AsyncConnection, table: Table) -> None:

@@ -67,23 +67,20 @@ async def test_the_wrong_current_password_changes_nothing(mini):
 
 
 @both_carriers
-@pytest.mark.parametrize(
-    ("new", "reason"),
-    [
+async def test_a_weak_password_is_refused_with_its_reasons(mini):
+    alice = await mini.signed_in()
+    for new, reason in (
         ("short", "too_short"),
         ("", "too_short"),
         ("password123", "common"),
         ("alice@example.com", "context"),
         ("x" * 4097, "too_long"),
         ("ü" * 2049, "too_long"),
-    ],
-)
-async def test_a_weak_password_is_refused_with_its_reasons(mini, new, reason):
-    alice = await mini.signed_in()
-    body = refused(await change(alice, new=new), 422, "weak_password")
-    assert named_fields(body) == {"new_password"}
-    assert reason in {error["type"] for error in body["errors"]}
-    assert len(new) < 8 or new not in str(body)
+    ):
+        body = refused(await change(alice, new=new), 422, "weak_password")
+        assert named_fields(body) == {"new_password"}
+        assert reason in {error["type"] for error in body["errors"]}
+        assert len(new) < 8 or new not in str(body)
     assert (await mini.visitor().login()).status_code == 200
 
 

@@ -111,7 +111,8 @@ async def opened(new_database: NewDatabase, database_url: str, clock: FakeClock)
             own = {name: options.pop(name) for name in ("user", "settings", "roles") if name in options}
             url = new_database(with_tables=False) if "user" in own else database_url
             feature = Supabase(project.url, **{"key": project.key, **options})
-            opening = open_app(url, features=features_of(feature), routes=routes, clock=clock, **own)
+            features = features_of(feature)
+            opening = open_app(url, features=features, routes=routes, clock=clock, has_tables="user" not in own, **own)
             return SupabaseApp(await stack.enter_async_context(opening), project)
 
         yield open_one

@@ -43,7 +43,7 @@ async def test_twenty_requests_at_two_workers_refresh_once(
 ) -> None:
     def worker() -> Any:
         features = features_of(Supabase(project.url, key=project.key))
-        return open_app(database_url, features=features, routes=routes, clock=clock)
+        return open_app(database_url, features=features, routes=routes, clock=clock, has_tables=True)
 
     async with worker() as one, worker() as other:
         here, there = SupabaseApp(one, project), SupabaseApp(other, project)

@@ -20,7 +20,7 @@ def algorithm(request: pytest.FixtureRequest) -> str:
 
 async def signed_in(database_url: str, algorithm: str) -> Browser:
     """Someone who signed in before the change, and no longer has an app to talk to."""
-    async with open_app(database_url, settings={"algorithm": algorithm}) as mini:
+    async with open_app(database_url, has_tables=True, settings={"algorithm": algorithm}) as mini:
         return await mini.signed_in()
 
 
@@ -33,7 +33,7 @@ def moved(browser: Browser, mini: MiniApp) -> Browser:
 
 async def test_tokens_hold_while_the_old_secret_is_a_fallback(database_url, algorithm):
     before = await signed_in(database_url, algorithm)
-    async with open_app(database_url, settings={"algorithm": algorithm, **REPLACED}) as mini:
+    async with open_app(database_url, has_tables=True, settings={"algorithm": algorithm, **REPLACED}) as mini:
         alice = moved(before, mini)
         assert (await alice.me()).status_code == 200
         assert (await alice.refresh()).status_code == 200
@@ -44,10 +44,10 @@ async def test_tokens_made_after_the_change_do_not_need_the_old_secret(database_
     before = await signed_in(database_url, algorithm)
     async with AsyncExitStack() as stack:
         settings = {"algorithm": algorithm, **REPLACED}
-        mini = await stack.enter_async_context(open_app(database_url, settings=settings))
+        mini = await stack.enter_async_context(open_app(database_url, has_tables=True, settings=settings))
         alice = moved(before, mini)
         assert (await alice.refresh()).status_code == 200
-    async with open_app(database_url, settings={"algorithm": algorithm, **FORGOTTEN}) as mini:
+    async with open_app(database_url, has_tables=True, settings={"algorithm": algorithm, **FORGOTTEN}) as mini:
         alice = moved(alice, mini)
         assert (await alice.me()).status_code == 200
         assert (await alice.refresh()).status_code == 200
@@ -55,7 +55,7 @@ async def test_tokens_made_after_the_change_do_not_need_the_old_secret(database_
 
 async def test_what_the_old_secret_vouched_for_is_refused_without_it(database_url):
     before = await signed_in(database_url, "HS256")
-    async with open_app(database_url, settings=FORGOTTEN) as mini:
+    async with open_app(database_url, has_tables=True, settings=FORGOTTEN) as mini:
         alice = moved(before, mini)
         assert (await alice.me()).status_code == 401
         answer = await alice.refresh()
@@ -65,10 +65,11 @@ async def test_what_the_old_secret_vouched_for_is_refused_without_it(database_ur
 
 async def test_a_fallback_verifies_and_never_signs(database_url):
     before = await signed_in(database_url, "HS256")
-    async with open_app(database_url, settings=REPLACED) as mini:
+    async with open_app(database_url, has_tables=True, settings=REPLACED) as mini:
         alice = moved(before, mini)
         await alice.refresh()
-    async with open_app(database_url) as mini:  # rolled back by mistake: what the new secret signed is unknown
+    # Rolled back by mistake: what the new secret signed is unknown.
+    async with open_app(database_url, has_tables=True) as mini:
         alice = moved(alice, mini)
         assert (await alice.me()).status_code == 401
         assert (await alice.refresh()).status_code == 401

@@ -73,7 +73,8 @@ async def trusting(new_database: NewDatabase, database_url: str, issuer: KeyServ
             app_options = {name: options.pop(name) for name in ("user", "roles") if name in options}
             url = new_database(with_tables=False) if "user" in app_options else database_url
             trusted = TrustedIssuers([TrustedIssuer(issuer.issuer, **{"users": "make", **options})])
-            opening = open_app(url, features=features_of(trusted), routes=routes, **app_options)
+            has_tables = "user" not in app_options
+            opening = open_app(url, features=features_of(trusted), routes=routes, has_tables=has_tables, **app_options)
             return Trusting(await stack.enter_async_context(opening), issuer)
 
         yield open_one
