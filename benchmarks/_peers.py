@@ -173,8 +173,18 @@ def _bearer(answer: httpx2.Response, key: str = "access_token") -> Headers:
 
 
 def _nobody(_: httpx2.Client) -> Cases:
-    # The same headers as everybody sends: what is measured is not who has less to parse.
-    return {"nothing": ("/protected", {"Authorization": f"Bearer {'x' * 600}"})}
+    # The same requests as limen's: what is measured is not who has less to parse.
+    bearer = {"Authorization": f"Bearer {'x' * 600}"}
+    return {
+        "nothing": ("/protected", bearer),
+        "nothing_cookie": ("/protected", {"Cookie": f"limen={'x' * 70}"}),
+        "nothing_api_key": ("/protected", {"X-API-Key": "x" * 58}),
+        "nothing_router": ("/router/protected", bearer),
+    }
+
+
+BASES = {"limen_cookie": "nothing_cookie", "limen_api_key": "nothing_api_key", "limen_dependency": "nothing_router"}
+"""With what a case is compared; the others with `nothing`."""
 
 
 def _limen(client: httpx2.Client) -> Cases:
@@ -198,7 +208,7 @@ def _limen(client: httpx2.Client) -> Cases:
 def _limen_router(client: httpx2.Client) -> Cases:
     client.post("/auth/register", json=PERSON).raise_for_status()
     form = {"username": PERSON["email"], "password": PERSON["password"]}
-    return {"limen_dependency": ("/protected", _bearer(client.post("/auth/login", data=form)))}
+    return {"limen_dependency": ("/router/protected", _bearer(client.post("/auth/login", data=form)))}
 
 
 def _form_login(name: str, path: str, register: str | None = None) -> SignIn:

@@ -4,8 +4,9 @@
 
 One uvicorn worker of each app (Node for better-auth), pinned to one core; the load generator, 16 connections over
 loopback, on the other. Turn by turn each is asked for a moment, in another order every round. CPU is what the worker's
-process used for one request, from the kernel's count; the ratio is that of the unguarded route in the same round, so
-what else the machine does falls on both. Over 1 of nothing at all is not possible; 0.95 is 5 % more CPU.
+process used for one request, from the kernel's count. The ratio is what the same request to the same route costs in an
+app without auth, in the same round, over that: what else the machine does falls on both. 0.95 is 5 % more CPU than
+nothing at all.
 
 `--short` measures limen alone, in under a minute, and fails only when a figure is absurd (half of its target).
 """
@@ -23,9 +24,8 @@ from pathlib import Path
 import httpx2
 from _cluster import machine
 from _load import cpu_microseconds, load, request
-from _peers import LIMEN, LIMEN_ROUTER, LOAD_CORE, NOTHING, PEERS, App, Running, install
+from _peers import BASES, LIMEN, LIMEN_ROUTER, LOAD_CORE, NOTHING, PEERS, App, Running, install
 
-BASE = "nothing"
 TARGETS = {
     "limen_jwt": 0.95,
     "limen_principal": 0.95,
@@ -63,7 +63,7 @@ def main() -> int:
     with ExitStack() as stack:
         running = [each for app in apps if (each := _started(app, stack)) is not None]
         figures = measure(running, rounds=rounds, seconds=seconds)
-    ratios = {name: _ratio(each, figures[BASE]) for name, each in figures.items()}
+    ratios = {name: _ratio(each, figures[BASES.get(name, "nothing")]) for name, each in figures.items()}
     print(table(figures, ratios))
     verdicts = judge(ratios)
     print("\n".join(f"{'met   ' if met else 'MISSED'}  {sentence}" for sentence, met, _ in verdicts))
@@ -85,7 +85,7 @@ def measure(running: Sequence[Running], *, rounds: int, seconds: float) -> dict[
         start = turn % len(cases)
         for name, each, message in cases[start:] + cases[:start]:
             before = cpu_microseconds([each.pid])
-            answered = load(each.port, message, seconds=seconds)
+            answered = max(load(each.port, message, seconds=seconds), 1)
             figures[name].cpu.append((cpu_microseconds([each.pid]) - before) / answered)
             figures[name].rate.append(answered / seconds)
     return figures

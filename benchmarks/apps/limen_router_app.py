@@ -10,7 +10,7 @@ auth.install(app)
 router = APIRouter()
 
 
-@router.get("/protected", dependencies=[Depends(auth.require("items:read"))])
+@router.get("/router/protected", dependencies=[Depends(auth.require("items:read"))])
 async def protected() -> str:
     return "hello"
 

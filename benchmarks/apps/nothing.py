@@ -1,8 +1,9 @@
-"""The routes of `limen_app` with no auth at all: what everything is measured against."""
+"""The routes of `limen_app` and `limen_router_app` with no auth at all: what everything is measured against."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 app = FastAPI()
+router = APIRouter()
 
 
 @app.get("/protected")
@@ -23,3 +24,11 @@ async def user() -> str:
 @app.get("/open")
 async def unguarded() -> str:
     return "hello"
+
+
+@router.get("/router/protected")
+async def protected_by_router() -> str:
+    return "hello"
+
+
+app.include_router(router)

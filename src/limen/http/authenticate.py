@@ -12,7 +12,7 @@ from limen.core.client import Client
 from limen.core.clock import Clock
 from limen.core.conditions import Address
 from limen.core.principal import Principal
-from limen.core.remembered import Remembered
+from limen.core.remembered import IS_JWT, SIGNATURE, Remembered
 from limen.core.revocations import Revocation, Revocations
 from limen.errors import AuthError, ConfigurationError, InvalidCredential
 from limen.http.cause import RequestCauses
@@ -199,8 +199,10 @@ class Authenticator:
             carrier, credential = presented
             if carrier is COOKIE and scope.get("method") not in SAFE_METHODS:
                 return None
-            entry = entries[carrier].get(blake2s(credential).digest())  # `digest`, without a call of ours
-            if entry is None or time() >= entry.expires_at:
+            # `key_of`, without a call of ours
+            key = credential[-SIGNATURE:] if credential[:3] == IS_JWT else blake2s(credential).digest()
+            entry = entries[carrier].get(key)
+            if entry is None or entry.content != hash(credential) or time() >= entry.expires_at:
                 return None
             if entry.revision != revocations.revision and not remembered.holds(entry):
                 return None

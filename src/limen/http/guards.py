@@ -15,7 +15,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from limen.core.cause import caused_by
+from limen.core.cause import begin, end
 from limen.core.clock import Clock
 from limen.core.policy import Policy, permission
 from limen.core.principal import Principal
@@ -160,7 +160,7 @@ def _name_cause(scope: Scope, causes: RequestCauses | None) -> None:
     """Whatever happens until FastAPI has closed what it opened for this request is its sender's doing."""
     stack = scope.get("fastapi_inner_astack")
     if causes is not None and isinstance(stack, AsyncExitStack):
-        stack.enter_context(caused_by(RequestCause(scope, causes)))
+        stack.callback(end, begin(RequestCause(scope, causes)))
 
 
 def _log_decision(connection: HTTPConnection, policy: Policy, principal: Principal, now: float) -> None:
