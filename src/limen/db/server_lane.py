@@ -92,7 +92,11 @@ class ServerLane:
 
     async def _open(self) -> "_Held":
         connection = await self._engine.connect()
-        return _Held(connection, (await connection.get_raw_connection()).driver_connection)
+        try:
+            return _Held(connection, (await connection.get_raw_connection()).driver_connection)
+        except BaseException:
+            await asyncio.shield(connection.close())
+            raise
 
 
 class _Held:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Table, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from limen.db.database import Database
@@ -42,13 +42,15 @@ class OAuthLoginStore:
         table = self._table
         values = {"sealed": sealed, "expires_at": expires_at, "refreshing_until": None}
         async with self._database.transaction() as connection:
+            if not await self._is_locked(connection, identity_id):
+                return
             replaced = await connection.execute(
                 update(table)
                 .where(table.c.identity_id == identity_id)
                 .values(version=table.c.version + 1, **values)
                 .returning(table.c.version)
             )
-            if replaced.first() is None and await self._is_there(connection, identity_id):
+            if replaced.first() is None:
                 await connection.execute(insert(table).values(identity_id=identity_id, version=1, **values))
 
     async def find(self, identity_id: UUID) -> SealedTokens | None:
@@ -105,9 +107,11 @@ class OAuthLoginStore:
     def _is(self, tokens: SealedTokens) -> ColumnElement[bool]:
         return and_(self._table.c.identity_id == tokens.identity_id, self._table.c.version == tokens.version)
 
-    async def _is_there(self, connection: AsyncConnection, identity_id: UUID) -> bool:
-        found = exists().where(self._identities.c.id == identity_id)
-        return bool((await connection.execute(select(found))).scalar_one())
+    async def _is_locked(self, connection: AsyncConnection, identity_id: UUID) -> bool:
+        """Whether the identity is there; if so nobody else keeps tokens of it until the transaction ends."""
+        table = self._identities
+        found = select(table.c.id).where(table.c.id == identity_id).with_for_update()
+        return (await connection.execute(found)).first() is not None
 
 
 def _tokens(row: Row[tuple[object, ...]]) -> SealedTokens:
