@@ -85,7 +85,9 @@ def measure(running: Sequence[Running], *, rounds: int, seconds: float) -> dict[
         start = turn % len(cases)
         for name, each, message in cases[start:] + cases[:start]:
             before = cpu_microseconds([each.pid])
-            answered = max(load(each.port, message, seconds=seconds), 1)
+            answered = load(each.port, message, seconds=seconds)
+            if not answered:
+                raise RuntimeError(f"{name} answered nothing in {seconds} s")
             figures[name].cpu.append((cpu_microseconds([each.pid]) - before) / answered)
             figures[name].rate.append(answered / seconds)
     return figures
