@@ -28,7 +28,11 @@ class BreachServer:
     most_at_once: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            writer.close()  # whoever connected gave up before it asked
+            return
         self.heard.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
