@@ -9,7 +9,7 @@ from limen.core.client import NOWHERE, Client
 from limen.core.revocations import Revocation, Revoked
 from limen.errors import NotFound
 from limen.events import AccountDisowned, Event, SessionsEnded
-from limen.feature import Feature
+from limen.feature import features_of
 from limen.kernel import Kernel
 
 
@@ -62,8 +62,7 @@ async def disown(
     """
     subject, now = str(user_id), kernel.clock.now()
     await kernel.identities.forget_all_within(connection, user_id)
-    features = (each for each in kernel.features.values() if isinstance(each, Feature))
-    taken = [entry for feature in features for entry in await feature.disown(connection, user_id)]
+    taken = [entry for feature in features_of(kernel) for entry in await feature.disown(connection, user_id)]
     await kernel.one_time.void_all_within(connection, subject)
     taken += await shut_out(kernel, connection, user_id, reason=reason)
     events = (

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limen.cli.apps import AppOption, run
-from limen.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from limen.auth import Auth
@@ -31,10 +30,7 @@ def clear(
         from limen.features.limits import Limits
 
         account = await auth[Accounts].find(user)
-        try:
-            await auth[Limits].clear(account)
-        except LookupError:
-            raise ConfigurationError("Limits is not among the features of this Auth") from None
+        await auth[Limits].clear(account)
         return account.email
 
     typer.echo(f"{run(app, work)} has its tries back")

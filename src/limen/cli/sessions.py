@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limen.cli.apps import AppOption, run
-from limen.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from limen.auth import Auth
@@ -29,10 +28,7 @@ def end_all(
     async def work(auth: "Auth[UserMixin]") -> int:
         from limen.features.sessions import Sessions
 
-        try:
-            return await auth[Sessions].end_everybodys()
-        except LookupError:
-            raise ConfigurationError("Sessions is not among the features of this Auth") from None
+        return await auth[Sessions].end_everybodys()
 
     if not yes:
         typer.confirm("Sign everybody out, on every device?", abort=True)

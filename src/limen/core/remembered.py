@@ -50,7 +50,7 @@ Entries = dict[bytes, Entry]
 
 
 class Remembered:
-    """Maps the digest of a credential to the principal that it proved. Only what verified gets in.
+    """Maps a credential, by its `key_of`, to the principal that it proved. Only what verified gets in.
 
     Memory holds no credentials. Each carrier has a map of its own: a cookie's value is no bearer token.
     """
@@ -65,7 +65,7 @@ class Remembered:
         return sum(map(len, self._entries.values()))
 
     def of(self, carrier: bytes) -> Entries:
-        """The entries of this carrier, by the digest of the credential; for who asks in every request."""
+        """The entries of this carrier, by the `key_of` of the credential; for who asks in every request."""
         return self._entries.setdefault(carrier, {})
 
     def recall(self, carrier: bytes, credential: bytes) -> Principal | None:

@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 from tests.features.answers import refused
 from tests.features.supabase.conftest import ALICE, PASSWORD, SupabaseApp
 from tests.features.supabase.contract import CheckedSupabase
 
 from limen import Accounts, Sessions
 from limen.events import LoggedIn, LoginFailed, SessionsEnded
+from limen.features import Supabase
 from limen.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -209,6 +211,23 @@ async def test_whoever_is_signed_out_everywhere_is_signed_out_of_supabases_sessi
         refused(await browser.get("/me"), 401, "invalid_token")
     assert (await alice.post("/auth/supabase/sign-in", json=ALICE)).status_code == 200
     assert (await alice.get("/me")).json()["id"] == row
+
+
+async def test_whoever_is_behind_sessions_that_cannot_be_read_is_signed_out_as_well(
+    app: SupabaseApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those were sealed under a secret that is gone."""
+    monkeypatch.setattr("limen.features.sessions.service.AT_ONCE", 1)
+    await app.signed_in()
+    service = app.auth[Supabase]
+    table = service.store._table
+    async with app.auth.kernel.database.transaction() as connection:
+        await connection.execute(update(table).values(sealed=b"unreadable"))
+    bob = await app.signed_in("bob@example.com")
+    assert (await bob.get("/me")).status_code == 200
+    await app.auth[Sessions].end_everybodys()
+    refused(await bob.get("/me"), 401, "invalid_token")
+    assert await app.auth.kernel.database.read(select(table)) == []
 
 
 async def test_limens_own_people_sign_in_beside(app: SupabaseApp) -> None:

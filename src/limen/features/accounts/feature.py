@@ -13,7 +13,7 @@ from limen.core.policy import Policy
 from limen.db.tables import Tables
 from limen.db.users import UserMixin
 from limen.errors import ConfigurationError
-from limen.feature import Feature, Finding
+from limen.feature import Feature, Finding, features_of
 from limen.features.accounts.routes import ADMINISTRATION, CLOSING, OWNER, routes
 from limen.features.accounts.service import AccountService
 from limen.features.accounts.store import DeletionStore
@@ -64,7 +64,7 @@ class Accounts(AccountService, Feature):
         self._has_own_page = settings.restore_page is None
         self.restore_page = settings.restore_page or f"{kernel.auth_prefix}/account/restore"
         self.deletions = DeletionStore(kernel.database, deletion_table(kernel.tables))
-        self.features = tuple(each for each in kernel.features.values() if isinstance(each, Feature))
+        self.features = tuple(features_of(kernel))
         self.mail = next((each for each in self.features if isinstance(each, MailService)), None)
         kernel.follower.purge_by("accounts", self.remove_due)
 

@@ -326,8 +326,11 @@ class SupabaseService:
         return self._entries(await self.store.end_all(connection, user_id))
 
     async def end_some_within(self, connection: AsyncConnection, *, limit: int) -> Sequence[Revocation]:
-        """Forget so many, whoever's, likewise."""
-        return self._entries(await self.store.end_some(connection, limit=limit))
+        """Forget so many, whoever's, likewise; those that nobody can read any more go on the way."""
+        while ended := await self.store.end_some(connection, limit=limit):
+            if entries := self._entries(ended):
+                return entries
+        return ()
 
     # --- inside
 

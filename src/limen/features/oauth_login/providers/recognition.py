@@ -1,6 +1,6 @@
 """Whose account somebody from a provider comes in by: the linking rule, linking on purpose, unlinking."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from limen.errors import (
     SignUpClosed,
 )
 from limen.events import IdentityLinked, IdentityUnlinked, Registered
-from limen.feature import Feature
+from limen.feature import features_of
 from limen.features.oauth_login.providers.provider import Person
 from limen.features.oauth_login.store import OAuthLoginStore
 from limen.kernel import Kernel
@@ -111,7 +111,9 @@ class Recognition:
         if known is None:
             try:
                 async with kernel.database.transaction() as connection:
-                    identity_id, linked = await self._link(connection, session.user_id, provider, person, client)
+                    identity_id, linked = await self._link(
+                        connection, session.user_id, provider, person, client, on_purpose=True
+                    )
             except UniqueViolation:
                 raise IdentityTaken("linked meanwhile", provider=provider) from None
             await kernel.events.publish(linked)
@@ -191,7 +193,7 @@ class Recognition:
             await kernel.rights.grant(connection, user_id, roles=roles)
             registered = Registered(at=kernel.clock.now(), subject=str(user_id), client=client, roles=roles)
             await kernel.events.record(connection, registered)
-            identity_id, linked = await self._let_in(connection, user_id, provider, person, client, by_sign_up=True)
+            identity_id, linked = await self._link(connection, user_id, provider, person, client, by_sign_up=True)
         await kernel.events.publish(registered)
         await kernel.events.publish(linked)
         return Arrival(user_id=user_id, identity_id=identity_id)
@@ -203,7 +205,7 @@ class Recognition:
         async with self._kernel.database.transaction() as connection:
             if not await self._kernel.users.lock_verified(connection, account.id, canonical=canonical):
                 return None
-            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
+            identity_id, linked = await self._link(connection, account.id, provider, person, client)
         await self._kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
@@ -220,36 +222,16 @@ class Recognition:
             if not await self._store.claim(connection, account.id, canonical=canonical):
                 return None
             taken = await disown(kernel, connection, account.id, reason="address_proved", client=client)
-            identity_id, linked = await self._let_in(connection, account.id, provider, person, client)
+            identity_id, linked = await self._link(connection, account.id, provider, person, client)
         await report(kernel, taken)
         await kernel.events.publish(linked)
         return Arrival(user_id=account.id, identity_id=identity_id)
 
     async def _has_way_in(self, connection: AsyncConnection, user_id: object) -> bool:
-        for feature in self._features():
+        for feature in features_of(self._kernel):
             if await feature.has_way_in(connection, user_id):
                 return True
         return False
-
-    def _features(self) -> Sequence[Feature]:
-        return [each for each in self._kernel.features.values() if isinstance(each, Feature)]
-
-    async def _let_in(
-        self,
-        connection: AsyncConnection,
-        user_id: object,
-        provider: str,
-        person: Person,
-        client: Client,
-        *,
-        by_sign_up: bool = False,
-    ) -> tuple[UUID, IdentityLinked]:
-        """Link the identity of somebody who only came to sign in: of a deleted account it stays outside."""
-        linked = await self._link(connection, user_id, provider, person, client, by_sign_up=by_sign_up)
-        # After the insert: it waits for a deletion that is under way, and then this sees what that left.
-        if await self._kernel.identities.is_departed(connection, person.issuer, person.subject):
-            raise AccessDenied("the account of this identity was deleted", provider=provider)
-        return linked
 
     async def _link(
         self,
@@ -260,8 +242,17 @@ class Recognition:
         client: Client,
         *,
         by_sign_up: bool = False,
+        on_purpose: bool = False,
     ) -> tuple[UUID, IdentityLinked]:
-        """The identity's id, and what to publish after the commit."""
+        """The identity's id, and what to publish after the commit.
+
+        Args:
+            on_purpose: whether the account's owner asked for it, who may connect what once was a deleted account's;
+                somebody who only came to sign in may not.
+
+        Raises:
+            AccessDenied: the account of this identity was deleted.
+        """
         kernel = self._kernel
         identity_id = await kernel.identities.link(
             connection,
@@ -271,6 +262,9 @@ class Recognition:
             subject=person.subject,
             email=_address(person),
         )
+        # After the insert: it waits for a deletion that is under way, and then this sees what that left.
+        if not on_purpose and await kernel.identities.is_departed(connection, person.issuer, person.subject):
+            raise AccessDenied("the account of this identity was deleted", provider=provider)
         linked = IdentityLinked(
             at=kernel.clock.now(), subject=str(user_id), client=client, provider=provider, by_sign_up=by_sign_up
         )
